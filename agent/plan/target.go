@@ -1,0 +1,61 @@
+package plan
+
+import "time"
+
+// Target is what a commit asks of this host, rendered and checked, before the
+// host was looked at.
+type Target struct {
+	Commit   string
+	Host     string
+	Roles    []string
+	State    State
+	Content  map[string][]byte   // by digest: the bytes of every file in State
+	Origin   map[string]Place    // path or unit name -> where the repository says so
+	Services map[string]Service  // the units that shall run, and how their health is known
+	Validate map[string][]string // path -> command that must accept the staged file before anything is touched
+	Reads    map[string][]Read   // unit -> what it reads at its start, managed or not
+	Warnings []string            // sorted; for check, plan and status
+}
+
+// Place is a line of a file in the repository. Line 0 is the file as a whole.
+type Place struct {
+	File string `json:"file"`
+	Line int    `json:"line,omitempty"`
+}
+
+// Read is a reason why a unit must be restarted, or reloaded, when a path
+// changes: an edge from config to service.
+type Read struct {
+	Path string // absolute; a directory means everything below it; may hold glob characters
+	Why  string // the directive that says so: "EnvironmentFile=", "ExecStart=", "restart_on", ...
+	Soft bool   // a reload is enough
+}
+
+// Service is how the manifest wants one unit to run and to prove its health.
+type Service struct {
+	Settle   time.Duration // how long it must stay up before what comes after it is started
+	Deadline time.Duration // how long its checks may take to pass
+	Checks   []Check
+}
+
+// Check is one probe of a service; exactly one of HTTP, TCP, Exec and Unit is set.
+type Check struct {
+	HTTP    string        `json:"http,omitempty"`    // URL; any 2xx answer passes
+	TCP     string        `json:"tcp,omitempty"`     // host:port; a connection passes
+	Exec    []string      `json:"exec,omitempty"`    // absolute path and arguments; exit status 0 passes
+	Unit    string        `json:"unit,omitempty"`    // this unit is active
+	Timeout time.Duration `json:"timeout,omitempty"` // of one try
+}
+
+// String names the check as status, log and metrics do.
+func (c Check) String() string {
+	switch {
+	case c.HTTP != "":
+		return "http " + c.HTTP
+	case c.TCP != "":
+		return "tcp " + c.TCP
+	case len(c.Exec) > 0:
+		return "exec " + c.Exec[0]
+	}
+	return "unit " + c.Unit
+}
