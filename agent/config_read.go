@@ -1,0 +1,224 @@
+package agent
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// configReader turns YAML nodes into values and collects what is wrong, so that
+// a person gets every problem of the file in one answer.
+type configReader struct {
+	file     string
+	lines    map[string]int // full key -> its line, for problems found after reading
+	problems []configProblem
+}
+
+type configProblem struct {
+	line int // 0: the file as a whole
+	text string
+}
+
+func (r *configReader) problem(key, format string, args ...any) {
+	r.problems = append(r.problems, configProblem{r.lines[key], fmt.Sprintf(format, args...)})
+}
+
+func (r *configReader) problemAt(n *yaml.Node, format string, args ...any) {
+	r.problems = append(r.problems, configProblem{n.Line, fmt.Sprintf(format, args...)})
+}
+
+func (r *configReader) err() error {
+	if len(r.problems) == 0 {
+		return nil
+	}
+	slices.SortFunc(r.problems, func(a, b configProblem) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), strings.Compare(a.text, b.text))
+	})
+	var lines []string
+	for _, p := range slices.Compact(r.problems) {
+		place := r.file
+		if p.line > 0 {
+			place = fmt.Sprintf("%s:%d", r.file, p.line)
+		}
+		lines = append(lines, place+": "+p.text)
+	}
+	return errors.New(strings.Join(lines, "\n"))
+}
+
+// mapping reads a mapping whose keys are all in the table; prefix is "" or the
+// key that holds it.
+func (r *configReader) mapping(prefix string, n *yaml.Node, keys map[string]func(string, *yaml.Node)) {
+	if isNull(n) {
+		return // "auth:" with everything below it commented out
+	}
+	if n.Kind != yaml.MappingNode {
+		r.problemAt(n, "expected keys and values%s", under(prefix))
+		return
+	}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key, value := n.Content[i], n.Content[i+1]
+		full := key.Value
+		if prefix != "" {
+			full = prefix + "." + key.Value
+		}
+		read, known := keys[key.Value]
+		switch first, twice := r.lines[full]; {
+		case !known:
+			r.problemAt(key, "unknown key %q%s%s", key.Value, under(prefix), didYouMean(key.Value, keys))
+		case twice:
+			r.problemAt(key, "key %q is there twice: also in line %d", full, first)
+		default:
+			r.lines[full] = key.Line
+			if !isNull(value) {
+				read(full, value)
+			}
+		}
+	}
+}
+
+func under(prefix string) string {
+	if prefix == "" {
+		return ""
+	}
+	return fmt.Sprintf(" under %q", prefix)
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
+
+func (r *configReader) text(to *string) func(string, *yaml.Node) {
+	return func(key string, n *yaml.Node) {
+		if n.Kind != yaml.ScalarNode {
+			r.problemAt(n, "%s must be a text", key)
+			return
+		}
+		*to = n.Value
+	}
+}
+
+func (r *configReader) yesno(to *bool) func(string, *yaml.Node) {
+	return func(key string, n *yaml.Node) {
+		if n.Tag != "!!bool" || n.Decode(to) != nil {
+			r.problemAt(n, "%s must be true or false, not %q", key, n.Value)
+		}
+	}
+}
+
+func (r *configReader) duration(to *time.Duration) func(string, *yaml.Node) {
+	return func(key string, n *yaml.Node) {
+		d, err := time.ParseDuration(n.Value)
+		switch {
+		case n.Kind == yaml.ScalarNode && err == nil && (d != 0 || n.Tag != "!!int"):
+			*to = d
+		case n.Tag == "!!int":
+			r.problemAt(n, "%s %s has no unit: write %ss, or %sm", key, n.Value, n.Value, n.Value)
+		default:
+			r.problemAt(n, "%s %q is no duration: write a number with a unit, such as 30s, 5m or 1h", key, n.Value)
+		}
+	}
+}
+
+func (r *configReader) list(to *[]string) func(string, *yaml.Node) {
+	return func(key string, n *yaml.Node) {
+		if n.Kind != yaml.SequenceNode {
+			r.problemAt(n, "%s must be a list, such as [/etc, /opt]", key)
+			return
+		}
+		values := make([]string, 0, len(n.Content))
+		for _, item := range n.Content {
+			var value string
+			r.text(&value)("each item of "+key, item)
+			values = append(values, value)
+		}
+		*to = values
+	}
+}
+
+func (r *configReader) texts(to *map[string]string) func(string, *yaml.Node) {
+	return func(key string, n *yaml.Node) {
+		if n.Kind != yaml.MappingNode {
+			r.problemAt(n, "%s must be keys and values, such as {env: prod}", key)
+			return
+		}
+		values := map[string]string{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			var value string
+			r.text(&value)(key+"."+n.Content[i].Value, n.Content[i+1])
+			if _, twice := values[n.Content[i].Value]; twice {
+				r.problemAt(n.Content[i], "key %q is there twice", key+"."+n.Content[i].Value)
+			}
+			values[n.Content[i].Value] = value
+		}
+		*to = values
+	}
+}
+
+// absolute cleans a path that must be absolute.
+func (r *configReader) absolute(key, value string) string {
+	if !path.IsAbs(value) {
+		r.problem(key, "%s: %q must be an absolute path", key, value)
+	}
+	return path.Clean(value)
+}
+
+// readableFile checks a file that the configuration names; "" is no file.
+func (r *configReader) readableFile(key, file string, secret bool) {
+	if file == "" {
+		return
+	}
+	if !path.IsAbs(file) {
+		r.problem(key, "%s: %q must be an absolute path", key, file)
+		return
+	}
+	info, err := os.Stat(file)
+	switch {
+	case err != nil:
+		r.problem(key, "%s: cannot use the file: %v", key, err)
+	case !info.Mode().IsRegular():
+		r.problem(key, "%s: %q is no regular file", key, file)
+	case secret && info.Mode().Perm()&0o007 != 0:
+		r.problem(key, "%s: everybody on this host can use %q (mode %04o): run \"chmod 0600 %s\"", key, file, info.Mode().Perm(), file)
+	}
+}
+
+// didYouMean names the key that was most likely meant, if one is near.
+func didYouMean[V any](typed string, keys map[string]V) string {
+	best, distance := "", 3
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if d := editDistance(typed, key); d < distance {
+			best, distance = key, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf("; did you mean %q?", best)
+}
+
+// editDistance counts the letters to add, drop or change to get from a to b.
+func editDistance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

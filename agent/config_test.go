@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// loadText loads a configuration in which DIR stands for a directory that holds
+// the files "secret" (0600), "open" (0644) and "folder".
+func loadText(t *testing.T, text string) (c Config, dir string, problems string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, mode := range map[string]os.FileMode{"secret": 0o600, "open": 0o644} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("x\n"), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Mkdir(filepath.Join(dir, "folder"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "config.yaml")
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	c, err := LoadConfig(file)
+	if err != nil {
+		problems = strings.ReplaceAll(err.Error(), dir+"/", "")
+	}
+	return c, dir, problems
+}
+
+func TestLoadConfigDefaults(t *testing.T) {
+	c, _, problems := loadText(t, "repo: https://git.example.com/hosts.git\nhost: web-1\nauth:\n#  username: x\n")
+	if problems != "" {
+		t.Fatal(problems)
+	}
+	c.File = ""
+	want := Config{
+		Repo: "https://git.example.com/hosts.git", Branch: "main", Path: ".", Interval: time.Minute, Host: "web-1",
+		AllowRoots: []string{"/etc", "/usr/local", "/opt", "/srv"}, Probation: 10 * time.Second,
+		Listen: "127.0.0.1:9973", LogFormat: "text", StateDir: "/var/lib/evenkeel", CacheDir: "/var/cache/evenkeel/git",
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestLoadConfigReadsEveryKey(t *testing.T) {
+	c, dir, problems := loadText(t, `
+repo: ssh://git@git.example.com/hosts.git
+branch: prod
+path: sites/a/
+interval: 5m
+host: web-1.example.com
+labels: {env: prod, rack: 7}
+auth:
+  username: u
+  password_file: DIR/secret
+  ssh_key_file: DIR/secret
+  known_hosts_file: DIR/open
+  ca_file: DIR/open
+allow_roots: [/etc, /var/www/]
+deny: [/etc/hosts]
+allow_rewritten: true
+probation: 1m30s
+listen: off
+log_format: json
+state_dir: /s
+cache_dir: /c
+`)
+	if problems != "" {
+		t.Fatal(problems)
+	}
+	want := Config{
+		Repo: "ssh://git@git.example.com/hosts.git", Branch: "prod", Path: "sites/a", Interval: 5 * time.Minute, Host: "web-1.example.com",
+		Labels: map[string]string{"env": "prod", "rack": "7"},
+		Auth: Auth{Username: "u", PasswordFile: dir + "/secret", SSHKeyFile: dir + "/secret",
+			KnownHostsFile: dir + "/open", CAFile: dir + "/open"},
+		AllowRoots: []string{"/etc", "/var/www"}, Deny: []string{"/etc/hosts"}, AllowRewritten: true,
+		Probation: 90 * time.Second, Listen: "", LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
+	}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+}
+
+func TestLoadConfigProblems(t *testing.T) {
+	const repo = "repo: https://h/r\nhost: a\n" // two lines that are right
+	for _, row := range []struct{ what, text, want string }{
+		{"an empty file says what to write", "host: a\n",
+			`config.yaml: no repository is set: write a line such as "repo: https://git.example.com/ops/hosts.git"`},
+		{"an empty value counts as missing", "host: a\nrepo:\n",
+			`config.yaml:2: no repository is set: write a line such as "repo: https://git.example.com/ops/hosts.git"`},
+		{"a misspelt key names the right one", repo + "intervall: 60s\n",
+			`config.yaml:3: unknown key "intervall"; did you mean "interval"?`},
+		{"a misspelt key of a mapping", repo + "auth:\n  user: u\n  tokenfile: /x\n",
+			"config.yaml:4: unknown key \"user\" under \"auth\"\n" +
+				`config.yaml:5: unknown key "tokenfile" under "auth"; did you mean "token_file"?`},
+		{"a key that is like no other", repo + "webhook: 1\n", `config.yaml:3: unknown key "webhook"`},
+		{"a key twice", repo + "branch: a\nbranch: b\n", `config.yaml:4: key "branch" is there twice: also in line 3`},
+		{"a duration without a unit", repo + "interval: 60\n",
+			"config.yaml:3: interval 60 has no unit: write 60s, or 60m"},
+		{"a duration that is none", repo + "interval: soon\n",
+			`config.yaml:3: interval "soon" is no duration: write a number with a unit, such as 30s, 5m or 1h`},
+		{"an interval that floods", repo + "interval: 10ms\n", "config.yaml:3: interval 10ms is too short: the shortest is 1s"},
+		{"all problems at once, in order of lines", "repo: ftp://h/r\nhost: a\nlog_format: xml\nlisten: 9973\nallow_rewritten: perhaps\n",
+			"config.yaml:1: repo \"ftp://h/r\" must be an https, http or ssh URL, or an absolute path\n" +
+				"config.yaml:3: log_format \"xml\" is unknown: write text or json\n" +
+				"config.yaml:4: listen \"9973\" is no address: write host:port, or off\n" +
+				`config.yaml:5: allow_rewritten must be true or false, not "perhaps"`},
+		{"a password in the URL is not repeated", "repo: https://u:hunter2@h/r\nhost: a\n",
+			"config.yaml:1: repo must not carry a user or password: use auth: username and password_file, or token_file"},
+		{"a broken URL with a password is not repeated", "repo: \"https://u:hunter2@h:x/r\"\nhost: a\n",
+			"config.yaml:1: repo is no URL and no absolute path"},
+		{"ssh needs a key and known hosts", "repo: git@h:hosts.git\nhost: a\n",
+			"config.yaml:1: an ssh repository needs auth: known_hosts_file; make one with \"ssh-keyscan HOST\" and compare the fingerprint\n" +
+				"config.yaml:1: an ssh repository needs auth: ssh_key_file"},
+		{"a secret that everybody can read", repo + "auth:\n  token_file: DIR/open\n",
+			`config.yaml:4: auth.token_file: everybody on this host can use "open" (mode 0644): run "chmod 0600 open"`},
+		{"a secret that is not there", repo + "auth:\n  token_file: DIR/gone\n",
+			"config.yaml:4: auth.token_file: cannot use the file: stat gone: no such file or directory"},
+		{"a secret that is a directory", repo + "auth: {token_file: DIR/folder}\n",
+			`config.yaml:3: auth.token_file: "folder" is no regular file`},
+		{"two secrets", repo + "auth: {username: u, token_file: DIR/secret, password_file: DIR/secret}\n",
+			"config.yaml:3: password_file and token_file are both set: keep one"},
+		{"a path out of the repository", repo + "path: ../x\n",
+			`config.yaml:3: path "../x" must be a directory inside the repository, such as hosts/prod`},
+		{"a branch that is an option", repo + "branch: --upload-pack\n",
+			`config.yaml:3: branch "--upload-pack" is no branch name: write it as in "git branch", such as main`},
+		{"a relative root", repo + "allow_roots: [etc]\n", `config.yaml:3: allow_roots: "etc" must be an absolute path`},
+		{"a text where a list belongs", repo + "deny: /etc/hosts\n", "config.yaml:3: deny must be a list, such as [/etc, /opt]"},
+		{"a list where labels belong", repo + "labels: [a]\n", "config.yaml:3: labels must be keys and values, such as {env: prod}"},
+		{"a host name that cannot be a file name", "repo: /srv/r\nhost: a/b\n",
+			`config.yaml:2: host name "a/b" does not do: write "host: NAME" with letters, digits, dots and dashes`},
+		{"cache and state in one place", repo + "state_dir: /x\ncache_dir: /x/\n",
+			`config.yaml:4: cache_dir and state_dir are both "/x": the cache may be deleted at any time, the state may not`},
+		{"a list as the whole file", "- repo\n", "config.yaml: no repository is set: write a line such as \"repo: https://git.example.com/ops/hosts.git\"\n" +
+			"config.yaml:1: expected keys and values"},
+		{"no YAML at all", "repo: [\n", `cannot read the configuration "config.yaml": yaml: line 1: did not find expected node content`},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			_, dir, got := loadText(t, row.text)
+			if got = strings.ReplaceAll(got, dir, ""); got != row.want {
+				t.Errorf("\n got: %s\nwant: %s", got, row.want)
+			}
+			if strings.Contains(got, "hunter2") {
+				t.Error("the password is in the message")
+			}
+		})
+	}
+}
+
+func TestLoadConfigMissing(t *testing.T) {
+	_, err := LoadConfig("/nonexistent/config.yaml")
+	if want := "cannot read the configuration: open /nonexistent/config.yaml: no such file or directory"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+func TestUsesSSH(t *testing.T) {
+	for repo, want := range map[string]bool{
+		"ssh://git@h/r": true, "git@h:r.git": true, "h:r.git": true,
+		"https://h/r": false, "http://h:80/r": false, "/srv/r:x": false,
+	} {
+		if got := (Config{Repo: repo}).UsesSSH(); got != want {
+			t.Errorf("%q: got %v, want %v", repo, got, want)
+		}
+	}
+}

@@ -1,0 +1,178 @@
+package agent
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"time"
+)
+
+// StatusFile is where the daemon writes its Status. It is in /run, so a file
+// from before a reboot is never taken for news.
+const StatusFile = "/run/evenkeel/status.json"
+
+// maxHistory bounds Status.History.
+const maxHistory = 20
+
+// Phase is what the daemon does at the moment.
+type Phase string
+
+// The phases, in the order of a pass.
+const (
+	PhaseIdle       Phase = "idle"
+	PhaseFetching   Phase = "fetching"
+	PhaseRendering  Phase = "rendering"
+	PhaseObserving  Phase = "observing"
+	PhaseValidating Phase = "validating"
+	PhaseStaging    Phase = "staging"
+	PhaseApplying   Phase = "applying"
+	PhaseWatching   Phase = "watching"
+	PhaseReverting  Phase = "reverting"
+	PhaseHeld       Phase = "held"
+)
+
+// Result is how a pass ended.
+type Result string
+
+// The results.
+const (
+	ResultUnchanged  Result = "unchanged"  // nothing to do
+	ResultGood       Result = "good"       // a commit was applied and proved itself
+	ResultRefused    Result = "refused"    // problems found before anything was touched
+	ResultWaiting    Result = "waiting"    // refused because something is not there yet
+	ResultRejected   Result = "rejected"   // failed after the first effect, and put back
+	ResultSuperseded Result = "superseded" // a newer commit ended the attempt
+	ResultHeld       Result = "held"       // the agent stopped acting
+	ResultFailed     Result = "failed"     // the pass itself did not get through: no remote, no memory
+)
+
+// Status is what the daemon says about itself and its host, for people and for
+// scripts. Anyone on the host can read it: it holds no secret and no content
+// of a managed file.
+type Status struct {
+	Version  string    `json:"version"`
+	PID      int       `json:"pid"`
+	Written  time.Time `json:"written,omitzero"`
+	Host     string    `json:"host"`
+	Roles    []string  `json:"roles,omitempty"`
+	Repo     string    `json:"repo"` // without credentials
+	Branch   string    `json:"branch"`
+	StateDir string    `json:"state_dir,omitempty"`
+
+	Phase  Phase  `json:"phase"`
+	Result Result `json:"result,omitempty"` // of the last pass
+	Reason string `json:"reason,omitempty"` // of the last pass, one line
+
+	Target  *CommitStatus `json:"target,omitempty"`  // the newest commit of the branch
+	Applied *CommitStatus `json:"applied,omitempty"` // the commit whose files are on the host now
+	Good    *CommitStatus `json:"good,omitempty"`    // the last commit that proved itself
+
+	Attempt  *AttemptStatus  `json:"attempt,omitempty"`  // nil when none is open
+	Refused  []string        `json:"refused,omitempty"`  // problems of the target commit, "file:line: what"
+	Waiting  []string        `json:"waiting,omitempty"`  // what the target commit waits for
+	Rejected []RejectedEntry `json:"rejected,omitempty"` // newest first
+	Held     *HeldStatus     `json:"held,omitempty"`     // nil when the agent acts
+
+	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
+	Warnings []string     `json:"warnings,omitempty"`
+
+	Contact      time.Time `json:"contact,omitzero"`        // the remote last answered
+	ContactError string    `json:"contact_error,omitempty"` // why it does not now, "" when it does
+	NextLook     time.Time `json:"next_look,omitzero"`
+
+	History []HistoryEntry `json:"history,omitempty"` // newest first, at most 20
+}
+
+// CommitStatus is a commit and since when it has the role it is named for.
+type CommitStatus struct {
+	Commit  string    `json:"commit"`
+	Subject string    `json:"subject,omitempty"` // first line of its message
+	Since   time.Time `json:"since,omitzero"`
+}
+
+// AttemptStatus is the attempt that is open.
+type AttemptStatus struct {
+	Commit     string    `json:"commit"`
+	Since      time.Time `json:"since,omitzero"`
+	Try        int       `json:"try"`
+	WaitingFor string    `json:"waiting_for,omitempty"`
+}
+
+// RejectedEntry is a commit that failed here and will not be tried again.
+type RejectedEntry struct {
+	Commit   string    `json:"commit"`
+	Subject  string    `json:"subject,omitempty"`
+	Reason   string    `json:"reason"`
+	When     time.Time `json:"when,omitzero"`
+	Evidence []string  `json:"evidence,omitempty"` // what was seen: a unit's result, a check's answer
+}
+
+// HeldStatus says why the agent stopped acting and how a person gets it going.
+type HeldStatus struct {
+	Since  time.Time `json:"since,omitzero"`
+	Reason string    `json:"reason"`
+	Do     string    `json:"do"` // a sentence that names a command
+}
+
+// UnitStatus is one service as systemd sees it.
+type UnitStatus struct {
+	Name      string    `json:"name"`
+	Active    string    `json:"active"`             // systemd's word: active, failed, inactive, ...
+	Since     time.Time `json:"since,omitzero"`     // of that state
+	Restarted time.Time `json:"restarted,omitzero"` // when evenkeel last started or restarted it
+	Why       string    `json:"why,omitempty"`      // the reason it had for that
+}
+
+// HistoryEntry is one pass that changed something or failed.
+type HistoryEntry struct {
+	When     time.Time       `json:"when"`
+	Commit   string          `json:"commit"`
+	Subject  string          `json:"subject,omitempty"`
+	Result   Result          `json:"result"`
+	Reason   string          `json:"reason,omitempty"`
+	Restarts []RestartReason `json:"restarts,omitempty"`
+}
+
+// RestartReason says why a unit was started, restarted, reloaded or stopped.
+type RestartReason struct {
+	Unit string `json:"unit"`
+	Why  string `json:"why"`
+}
+
+// WriteStatus replaces the status file in one step, so a reader never sees half
+// of one. It is not synced: nobody needs it after a crash.
+func WriteStatus(path string, s Status) error {
+	if len(s.History) > maxHistory {
+		s.History = s.History[:maxHistory]
+	}
+	content, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return fmt.Errorf("cannot write the status: %v", err)
+	}
+	// One fixed name beside it, so that being killed here leaves one file at most.
+	temp := path + ".new"
+	if err := os.WriteFile(temp, append(content, '\n'), 0o644); err != nil {
+		return fmt.Errorf("cannot write the status: %v", err)
+	}
+	if err := os.Chmod(temp, 0o644); err != nil { // whatever the umask is
+		return fmt.Errorf("cannot write the status: %v", err)
+	}
+	if err := os.Rename(temp, path); err != nil {
+		return fmt.Errorf("cannot write the status: %v", err)
+	}
+	return nil
+}
+
+// ReadStatus reads a status file. The error satisfies errors.Is with
+// fs.ErrNotExist when there is none.
+func ReadStatus(path string) (Status, error) {
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return Status{}, fmt.Errorf("cannot read the status: %w", err)
+	}
+	var s Status
+	if err := json.Unmarshal(content, &s); err != nil {
+		return Status{}, fmt.Errorf("cannot read the status %q: %v", path, err)
+	}
+	return s, nil
+}
