@@ -1,0 +1,116 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/e2e/lab"
+)
+
+// The hosts of the lab are what all other tests stand on: a power cut must keep
+// what was written, a cut network must be cut, a boot must be a boot.
+func TestHostsOfTheLabBehaveLikeHosts(t *testing.T) {
+	versions := map[string]string{"bookworm": "systemd 252", "trixie": "systemd 257"}
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		if got := h.Must("systemctl", "--version"); !strings.HasPrefix(got, versions[h.Release]) {
+			t.Errorf("systemctl --version says %q, want %q", got, versions[h.Release])
+		}
+		if got := h.Must("hostname"); got != h.Name {
+			t.Errorf("the host is called %q, want %q", got, h.Name)
+		}
+		machineID, bootID := h.ReadFile("/etc/machine-id"), h.Must("cat", "/proc/sys/kernel/random/boot_id")
+
+		h.Script("echo kept > /srv/kept; sync")
+		before := h.Snapshot()
+		h.PowerCut()
+		if h.IsOn() {
+			t.Error("the host is on after a power cut")
+		}
+		if touched := before.Touched(h.Snapshot()); touched != "" {
+			t.Errorf("a power cut changed files:\n%s", touched)
+		}
+		h.Boot()
+		if got := h.Must("cat", "/srv/kept"); got != "kept" {
+			t.Errorf("after a power cut the file says %q", got)
+		}
+		if got := h.ReadFile("/etc/machine-id"); got != machineID {
+			t.Errorf("the machine id changed from %q to %q", machineID, got)
+		}
+		if got := h.Must("cat", "/proc/sys/kernel/random/boot_id"); got == bootID {
+			t.Errorf("the boot id is still %q after another boot", got)
+		}
+
+		h.Reboot()
+		h.Shutdown()
+		h.Boot()
+		h.Script("chmod 0600 /srv/kept")
+		if diff := before.Diff(h.Snapshot()); !strings.HasPrefix(diff, "/srv/kept: ") || strings.Count(diff, "\n") != 1 {
+			t.Errorf("one mode changed, the difference says:\n%s", diff)
+		}
+	})
+}
+
+// Loss of the network is not loss of the host, and ends when the cable is back.
+func TestNetworkOfTheLabCanBeCut(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		repo := theLab.Repo(t, "config")
+		repo.Write("README", "hello\n")
+		repo.Commit("first")
+		server := theLab.Serve(t, repo, "", "")
+		fetch := func() error { return get(h, server.URL()+"/info/refs?service=git-upload-pack", repo.Head()) }
+		if err := fetch(); err != nil {
+			t.Fatalf("the host does not reach the repository: %v", err)
+		}
+
+		h.CutNetwork()
+		if _, err := net.DialTimeout("tcp", h.Addr.String()+":1", 200*time.Millisecond); err == nil || !isTimeout(err) {
+			t.Errorf("the host answers with its network cut: %v", err)
+		}
+		h.RestoreNetwork()
+		h.WaitFor("the network is back", 20*time.Second, func() bool { return fetch() == nil })
+
+		server.Stop()
+		if fetch() == nil {
+			t.Error("a stopped server answers")
+		}
+		server.Start()
+		if err := fetch(); err != nil {
+			t.Errorf("a server started again does not answer: %v", err)
+		}
+	})
+}
+
+func isTimeout(err error) bool {
+	timeout, ok := err.(net.Error)
+	return ok && timeout.Timeout()
+}
+
+// get asks a URL from inside the host for a page that has want in it.
+func get(h *lab.Host, url, want string) error {
+	page, err := body(h, url)
+	if err == nil && !strings.Contains(page, want) {
+		return fmt.Errorf("%q does not say %q", url, want)
+	}
+	return err
+}
+
+// body gives a page as a program on the host would get it.
+func body(h *lab.Host, url string) (string, error) {
+	answer, err := h.HTTP().Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer answer.Body.Close()
+	if answer.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("%q answers %s", url, answer.Status)
+	}
+	page, err := io.ReadAll(answer.Body)
+	return string(page), err
+}

@@ -1,0 +1,92 @@
+#!/bin/bash
+# rootfs.sh makes the root file systems that the tests boot: a minimal Debian
+# with systemd as PID 1, one for each release. It prints the folder of each.
+#
+#   e2e/rootfs.sh [RELEASE...]          default: bookworm trixie
+#
+# They are kept in ${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs, and made only
+# when they are missing or when this script asks for something else than it did.
+# A half-made one is never seen: each is built beside its place, then renamed.
+# Two runs at once wait for each other.
+set -euo pipefail
+
+readonly recipe=1 # raise it when what is built below changes
+readonly packages=systemd,systemd-sysv,dbus,ca-certificates,procps,iproute2
+readonly cache=${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs
+readonly patience=900 # seconds, for one root file system
+
+say() { echo "rootfs: $*" >&2; }
+
+# mirror prints the Debian archive that this machine's own apt uses, whatever
+# the format of its sources.
+mirror() {
+	local codename
+	codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+	apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' |
+		awk -v codename="$codename" '$1 == codename && $2 == "main" { print $3; exit }'
+}
+
+# proxy exports the HTTP proxy of apt, if there is one, for debootstrap.
+proxy() {
+	local P=
+	eval "$(apt-config shell P Acquire::http::Proxy)"
+	if [ -n "$P" ] && [ "$P" != DIRECT ]; then export http_proxy=$P; fi
+}
+
+need_tools() {
+	if command -v debootstrap >/dev/null; then return; fi
+	say "installing debootstrap"
+	apt-get update -q >&2
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends debootstrap >&2
+}
+
+build() {
+	local release=$1 root=$2 archive
+	archive=$(mirror)
+	if [ -z "$archive" ]; then
+		say "cannot find a Debian archive in apt's sources"
+		return 1
+	fi
+	timeout --kill-after=10 "$patience" \
+		debootstrap --variant=minbase --include="$packages" "$release" "$root" "$archive" >&2
+
+	# No terminal is attached to a test host: a getty would only fail and restart.
+	ln -sf /dev/null "$root/etc/systemd/system/getty@.service"
+	ln -sf /dev/null "$root/etc/systemd/system/console-getty.service"
+	# Nothing in a test host may fetch packages behind the test's back.
+	ln -sf /dev/null "$root/etc/systemd/system/apt-daily.timer"
+	ln -sf /dev/null "$root/etc/systemd/system/apt-daily-upgrade.timer"
+	# Each host gets its own identity at its first boot.
+	: >"$root/etc/machine-id"
+	rm -f "$root/var/lib/dbus/machine-id" "$root/etc/hostname"
+	# Addresses of the machine that built it have no business here.
+	rm -f "$root/etc/resolv.conf" "$root/etc/apt/sources.list"
+	rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/cache/apt/*.bin
+	echo "$recipe" >"$root/.evenkeel-recipe"
+}
+
+make_one() {
+	local release=$1 root=$cache/$1 half
+	if [ "$(cat "$root/.evenkeel-recipe" 2>/dev/null)" = "$recipe" ]; then
+		echo "$root"
+		return
+	fi
+	need_tools
+	proxy
+	half=$cache/.$release.half
+	rm -rf --one-file-system "$half"
+	say "making $root (about a minute)"
+	build "$release" "$half"
+	rm -rf --one-file-system "$root"
+	mv -T "$half" "$root"
+	echo "$root"
+}
+
+mkdir -p "$cache"
+exec 9>"$cache/.lock"
+if ! flock -w $((2 * patience)) 9; then
+	say "another run holds $cache/.lock"
+	exit 1
+fi
+if [ $# -eq 0 ]; then set -- bookworm trixie; fi
+for release; do make_one "$release" 9>&-; done
