@@ -11,24 +11,24 @@ import (
 // from before a reboot is never taken for news.
 const StatusFile = "/run/evenkeel/status.json"
 
-// maxHistory bounds Status.History.
-const maxHistory = 20
+// shownHistory bounds Status.History.
+const shownHistory = 20
 
-// Phase is what the daemon does at the moment.
-type Phase string
+// Stage is what the daemon does at the moment.
+type Stage string
 
-// The phases, in the order of a pass.
+// The stages, in the order of a pass.
 const (
-	PhaseIdle       Phase = "idle"
-	PhaseFetching   Phase = "fetching"
-	PhaseRendering  Phase = "rendering"
-	PhaseObserving  Phase = "observing"
-	PhaseValidating Phase = "validating"
-	PhaseStaging    Phase = "staging"
-	PhaseApplying   Phase = "applying"
-	PhaseWatching   Phase = "watching"
-	PhaseReverting  Phase = "reverting"
-	PhaseHeld       Phase = "held"
+	StageIdle       Stage = "idle"
+	StageFetching   Stage = "fetching"
+	StageRendering  Stage = "rendering"
+	StageObserving  Stage = "observing"
+	StageValidating Stage = "validating"
+	StageStaging    Stage = "staging"
+	StageApplying   Stage = "applying"
+	StageWatching   Stage = "watching"
+	StageReverting  Stage = "reverting"
+	StageHeld       Stage = "held"
 )
 
 // Result is how a pass ended.
@@ -59,7 +59,7 @@ type Status struct {
 	Branch   string    `json:"branch"`
 	StateDir string    `json:"state_dir,omitempty"`
 
-	Phase  Phase  `json:"phase"`
+	Stage  Stage  `json:"stage"`
 	Result Result `json:"result,omitempty"` // of the last pass
 	Reason string `json:"reason,omitempty"` // of the last pass, one line
 
@@ -142,8 +142,8 @@ type RestartReason struct {
 // WriteStatus replaces the status file in one step, so a reader never sees half
 // of one. It is not synced: nobody needs it after a crash.
 func WriteStatus(path string, s Status) error {
-	if len(s.History) > maxHistory {
-		s.History = s.History[:maxHistory]
+	if len(s.History) > shownHistory {
+		s.History = s.History[:shownHistory]
 	}
 	content, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {

@@ -15,7 +15,7 @@ func TestStatusComesBackAsWritten(t *testing.T) {
 	when := time.Date(2026, 11, 23, 3, 0, 0, 0, time.UTC)
 	want := Status{
 		Version: "1", PID: 7, Written: when, Host: "web-1", Repo: "https://h/r", Branch: "main",
-		Phase: PhaseHeld, Result: ResultRejected, Reason: "app.service failed",
+		Stage: StageHeld, Result: ResultRejected, Reason: "app.service failed",
 		Good:     &CommitStatus{Commit: "abc", Subject: "first", Since: when},
 		Rejected: []RejectedEntry{{Commit: "def", Reason: "app.service failed", When: when, Evidence: []string{"exit code 1"}}},
 		Held:     &HeldStatus{Since: when, Reason: "the revert failed", Do: "mend it, then run \"evenkeel retry\""},
@@ -51,8 +51,8 @@ func TestStatusHistoryIsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := ReadStatus(file)
-	if err != nil || len(got.History) != maxHistory {
-		t.Errorf("got %d entries and %v, want %d", len(got.History), err, maxHistory)
+	if err != nil || len(got.History) != shownHistory {
+		t.Errorf("got %d entries and %v, want %d", len(got.History), err, shownHistory)
 	}
 }
 
