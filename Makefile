@@ -1,0 +1,77 @@
+# Everything that is done with this tree. As root on Debian, with Go: "make test"
+# and "make demo" install what else they need. Tools and root file systems are
+# kept in $(EVENKEEL_CACHE) between runs.
+
+export EVENKEEL_CACHE ?= /var/cache/evenkeel
+export CGO_ENABLED    := 0
+export GOTOOLCHAIN    := local
+
+# A tag's version, else one that sorts before the first release.
+ifndef VERSION
+VERSION := $(shell { git describe --tags --match 'v[0-9]*' 2>/dev/null | sed 's/^v//; s/-/+/; s/-/./g' | grep . ; } \
+	|| git log -1 --date=format:%Y%m%d%H%M%S --format=0.1.0~git%cd.%h 2>/dev/null || echo 0.1.0~dev)
+endif
+ARCH := $(shell go env GOARCH)
+
+golangci_lint := $(EVENKEEL_CACHE)/tools/golangci-lint-v2.15.0/golangci-lint
+nfpm          := $(EVENKEEL_CACHE)/tools/nfpm-v2.45.0/nfpm
+
+# The sweep of "make sweep": all the crash points of a release.
+POINTS ?= 10000000
+
+.PHONY: build test unit race e2e lint bench sweep demo package deps rootfs clean
+
+build:
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
+
+# All tests: the packages with the crash sweep, the race detector, the hosts.
+test: deps
+	$(MAKE) unit
+	$(MAKE) race
+	$(MAKE) e2e
+
+unit:
+	go vet ./... && go vet -tags e2e ./e2e/...
+	go test -timeout 15m ./...
+
+# Where goroutines are: not the sweep, which has one and would take an hour.
+race:
+	CGO_ENABLED=1 go test -race -timeout 10m -skip '^TestSweep' ./agent ./agent/health ./agent/source ./units/... ./metrics
+
+# Tests on real hosts. RUN= picks some of them. The second package is the first
+# one again, a version later, for the upgrades.
+e2e: deps rootfs package
+	$(MAKE) package VERSION=$(VERSION).next
+	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
+	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
+	go test -tags e2e -count=1 -timeout 30m -parallel 6 $(if $(RUN),-v -run '$(RUN)') ./e2e
+
+lint: $(golangci_lint)
+	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e ./...
+
+bench:
+	go test -run '^$$' -bench . -benchmem ./...
+
+sweep:
+	go test ./agent -run '^TestSweep' -sweep.points=$(POINTS) -timeout 0 -v
+
+demo: deps rootfs package
+	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb go run ./e2e/demo
+
+package: $(nfpm)
+	NFPM=$(nfpm) VERSION=$(VERSION) ARCH=$(ARCH) packaging/build
+
+deps:
+	e2e/deps.sh
+
+rootfs: deps
+	e2e/rootfs.sh >/dev/null
+
+clean:
+	rm -rf build dist
+
+$(golangci_lint):
+	GOBIN=$(@D) go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+$(nfpm):
+	GOBIN=$(@D) go install github.com/goreleaser/nfpm/v2/cmd/nfpm@v2.45.0
