@@ -1,0 +1,293 @@
+package source
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+)
+
+const (
+	maxWire      = 64 << 20         // bytes that one answer may hold, a greeting or a pack
+	maxRefAnswer = 1 << 20          // bytes that the answer to lsRefs may hold
+	stallTime    = 30 * time.Second // a server that sends nothing for so long is given up
+	dialTime     = 10 * time.Second
+	maxRedirects = 5
+)
+
+// httpServer is a repository behind http or https, over one client whose
+// connection stays open between polls.
+type httpServer struct {
+	remote Remote
+	user   string
+	base   *url.URL // where the repository is, redirects of the greeting followed
+	client *http.Client
+	stall  time.Duration
+	v2     bool // the server answers lsRefs at base
+}
+
+func newHTTPServer(remote Remote, at place) (*httpServer, error) {
+	trust, err := trustedRoots(remote.Auth.CAFile)
+	if err != nil {
+		return nil, err
+	}
+	dialer := &net.Dialer{Timeout: dialTime}
+	return &httpServer{
+		remote: remote, user: at.user, base: at.url, stall: stallTime,
+		client: &http.Client{
+			CheckRedirect: checkRedirect,
+			Transport: &http.Transport{
+				Proxy:               http.ProxyFromEnvironment,
+				DialContext:         dialer.DialContext,
+				TLSClientConfig:     &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12},
+				TLSHandshakeTimeout: dialTime,
+				MaxIdleConns:        1,
+				IdleConnTimeout:     10 * time.Minute,
+			},
+		},
+	}, nil
+}
+
+// trustedRoots is nil, which means the system's, or the system's and one more file.
+func trustedRoots(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	pem, err := readFileMax(file, maxWire)
+	if err != nil {
+		return nil, fail(AuthFailed, "CA file: %v", err)
+	}
+	pool, err := x509.SystemCertPool()
+	if err != nil {
+		pool = x509.NewCertPool()
+	}
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fail(AuthFailed, "CA file %q holds no certificate", file)
+	}
+	return pool, nil
+}
+
+// checkRedirect lets only the greeting be redirected, and only on the same host:
+// elsewhere is another server, which nobody has said may decide what runs here.
+func checkRedirect(next *http.Request, before []*http.Request) error {
+	from := before[0]
+	if from.Method != http.MethodGet {
+		return http.ErrUseLastResponse
+	}
+	if len(before) > maxRedirects {
+		return fail(Garbage, "the server redirects more than %d times", maxRedirects)
+	}
+	upgrade := from.URL.Scheme == "http" && next.URL.Scheme == "https" &&
+		from.URL.Port() == "" && next.URL.Port() == "" && from.URL.Hostname() == next.URL.Hostname()
+	if !upgrade && (from.URL.Scheme != next.URL.Scheme || from.URL.Host != next.URL.Host) {
+		return fail(AuthFailed, "the server redirects to %q; if that is right, configure that address",
+			printable(next.URL.Scheme+"://"+next.URL.Host, 100))
+	}
+	return nil
+}
+
+// head asks where the branch points. The first call asks for the greeting and
+// learns whether the server speaks protocol v2; with v2 each later call is one
+// small POST, whatever the number of refs.
+func (s *httpServer) head(ctx context.Context, branch string) (plumbing.Hash, error) {
+	if s.v2 {
+		head, err := s.lsRefs(ctx, branch)
+		if err == nil || reasonOf(err) != Garbage {
+			return head, err
+		}
+		s.v2 = false // moved, or replaced by an older server: greet it anew
+	}
+	a, err := s.greet(ctx, branch, true)
+	if err != nil || !a.v2 {
+		return a.head, err
+	}
+	head, err := s.lsRefs(ctx, branch)
+	s.v2 = err == nil
+	return head, err
+}
+
+func (s *httpServer) lsRefs(ctx context.Context, branch string) (plumbing.Hash, error) {
+	answer, err := s.ask(ctx, http.MethodPost, "/git-upload-pack", lsRefs(branch), true, maxRefAnswer)
+	if err != nil {
+		return plumbing.ZeroHash, err
+	}
+	defer answer.Close()
+	head, err := readLsRefs(answer, branch)
+	if err == nil {
+		// Read to the end, so that the connection can be used again.
+		_, err = io.Copy(io.Discard, answer)
+	}
+	return head, err
+}
+
+// advert reads the greeting of protocol v0, which the pack request needs.
+func (s *httpServer) advert(ctx context.Context, branch string) (advert, error) {
+	a, err := s.greet(ctx, branch, false)
+	if err == nil && a.v2 {
+		return a, fail(Garbage, "the server speaks only Git protocol v2, which is not supported for fetching")
+	}
+	return a, err
+}
+
+func (s *httpServer) greet(ctx context.Context, branch string, v2 bool) (advert, error) {
+	answer, err := s.ask(ctx, http.MethodGet, "/info/refs", "", v2, maxWire)
+	if err != nil {
+		return advert{}, err
+	}
+	defer answer.Close()
+	a, err := readAdvert(answer, branch)
+	if err != nil {
+		return a, err
+	}
+	if moved := *answer.from; strings.HasSuffix(moved.Path, "/info/refs") {
+		moved.Path, moved.RawPath, moved.RawQuery = strings.TrimSuffix(moved.Path, "/info/refs"), "", ""
+		s.base = &moved
+	}
+	_, err = io.Copy(io.Discard, answer)
+	return a, err
+}
+
+// pack asks for objects.
+func (s *httpServer) pack(ctx context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
+	var body strings.Builder
+	if err := encodeRequest(&body, request); err != nil {
+		return nil, err
+	}
+	return s.ask(ctx, http.MethodPost, "/git-upload-pack", body.String(), false, maxWire)
+}
+
+func (s *httpServer) close() { s.client.CloseIdleConnections() }
+
+// ask sends one request and gives the body of a good answer, with a bound on
+// its size and on the time without a byte.
+func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool, max int64) (*answer, error) {
+	target := *s.base
+	target.Path += path
+	target.RawPath = ""
+	if method == http.MethodGet {
+		target.RawQuery = "service=git-upload-pack"
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	a := &answer{left: max, cancel: cancel, stall: s.stall, ctx: ctx}
+	a.timer = time.AfterFunc(s.stall, func() { cancel(errStalled) })
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(body))
+	if err == nil {
+		err = s.setHeaders(request, method, v2)
+	}
+	if err != nil {
+		a.Close()
+		return nil, err
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		a.Close()
+		return nil, a.explain(err)
+	}
+	a.body, a.from = response.Body, response.Request.URL
+	if err := checkResponse(response, method); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
+}
+
+func (s *httpServer) setHeaders(request *http.Request, method string, v2 bool) error {
+	secrets, err := s.remote.credentials(s.user)
+	if err != nil {
+		return err
+	}
+	if secrets.secret != "" {
+		request.SetBasicAuth(secrets.user, secrets.secret)
+	}
+	request.Header.Set("User-Agent", "git/2.0 (evenkeel)")
+	request.Header.Set("Accept", "*/*")
+	if method == http.MethodPost {
+		request.Header.Set("Content-Type", "application/x-git-upload-pack-request")
+		request.Header.Set("Accept", "application/x-git-upload-pack-result")
+	}
+	if v2 {
+		request.Header.Set("Git-Protocol", "version=2")
+	}
+	return nil
+}
+
+func checkResponse(response *http.Response, method string) error {
+	status := printable(response.Status, 60)
+	switch code := response.StatusCode; {
+	case code == http.StatusUnauthorized, code == http.StatusForbidden:
+		return fail(AuthFailed, "the server says %s", status)
+	case code == http.StatusNotFound:
+		return fail(Unreachable, "the server says %s: no such repository, or these credentials may not see it", status)
+	case code == http.StatusTooManyRequests, code >= 500:
+		return fail(Unreachable, "the server says %s", status)
+	case code != http.StatusOK:
+		return fail(Garbage, "the server says %s", status)
+	}
+	want := "application/x-git-upload-pack-advertisement"
+	if method == http.MethodPost {
+		want = "application/x-git-upload-pack-result"
+	}
+	if got := response.Header.Get("Content-Type"); got != want {
+		return fail(Garbage, "the server does not speak Git: it answers with %q", printable(got, 60))
+	}
+	return nil
+}
+
+// answer is the body of a response under its bounds.
+type answer struct {
+	body   io.ReadCloser
+	from   *url.URL
+	left   int64
+	stall  time.Duration
+	timer  *time.Timer
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	broken error // the first failure of the network, which explains what the reader above says
+}
+
+func (a *answer) Read(p []byte) (int, error) {
+	n, err := a.body.Read(p)
+	a.timer.Reset(a.stall)
+	a.left -= int64(n)
+	switch {
+	case a.left < 0:
+		err = fail(Limit, "the server's answer is larger than we take")
+	case err != nil && err != io.EOF:
+		err = a.explain(err)
+	default:
+		return n, err
+	}
+	a.broken = err
+	return n, err
+}
+
+// explain prefers the reason why a context ended to "context canceled", and
+// leaves out the URL that net/http puts in front.
+func (a *answer) explain(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	if cause := context.Cause(a.ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+func (a *answer) Close() error {
+	a.timer.Stop()
+	if a.body != nil {
+		a.body.Close()
+	}
+	a.cancel(nil)
+	return nil
+}

@@ -1,0 +1,179 @@
+package source
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"strings"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
+)
+
+// A pkt-line is four hex digits of length, then content; the lengths 0, 1 and 2
+// are marks without content. See gitprotocol-common(5).
+
+// errFlush is the mark that ends a section; errMark are the other two.
+var (
+	errFlush = errors.New("flush mark")
+	errMark  = errors.New("section mark")
+)
+
+// readPkt gives the content of the next line, or errFlush or errMark.
+func readPkt(r io.Reader) ([]byte, error) {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return nil, err
+	}
+	length, err := strconv.ParseUint(string(head[:]), 16, 16)
+	switch {
+	case err != nil || length == 3 || length > 65520:
+		return nil, fail(Garbage, "the server does not speak Git")
+	case length == 0:
+		return nil, errFlush
+	case length < 4:
+		return nil, errMark
+	}
+	line := make([]byte, length-4)
+	if _, err := io.ReadFull(r, line); err != nil {
+		return nil, io.ErrUnexpectedEOF
+	}
+	if text, is := bytes.CutPrefix(line, []byte("ERR ")); is {
+		return nil, fail(Unreachable, "the server says: %s", printable(string(text), 200))
+	}
+	return line, nil
+}
+
+// pkt encodes one line.
+func pkt(line string) string {
+	const digits = "0123456789abcdef"
+	n := len(line) + 4
+	return string([]byte{digits[n>>12&15], digits[n>>8&15], digits[n>>4&15], digits[n&15]}) + line
+}
+
+// advert is what we need of a server's greeting.
+type advert struct {
+	head plumbing.Hash
+	caps *capability.List
+	v2   bool // the server offered protocol v2 instead; nothing else is set
+}
+
+// readAdvert reads a greeting line by line, keeping only the wanted ref: a
+// repository may have hundreds of thousands.
+func readAdvert(r io.Reader, branch string) (advert, error) {
+	a := advert{caps: capability.NewList()}
+	first := true
+	for {
+		line, err := readPkt(r)
+		if err == errFlush {
+			if first {
+				return a, noBranch(branch, "the repository is empty")
+			}
+			break
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return a, err
+		}
+		text := strings.TrimSuffix(string(line), "\n")
+		if first {
+			switch {
+			case strings.HasPrefix(text, "# service="):
+				if _, err := readPkt(r); err != errFlush {
+					return a, fail(Garbage, "the server's greeting is broken")
+				}
+				continue
+			case text == "version 2":
+				return advert{v2: true}, nil
+			case text == "version 1":
+				continue
+			}
+		}
+		if strings.HasPrefix(text, "shallow ") {
+			continue
+		}
+		if text, err = a.takeCapabilities(text, first); err != nil {
+			return a, err
+		}
+		first = false
+		if err := a.takeRef(text, branch); err != nil {
+			return a, err
+		}
+	}
+	if a.head.IsZero() {
+		return a, noBranch(branch, "the repository has no such branch")
+	}
+	return a, nil
+}
+
+func (a *advert) takeCapabilities(text string, first bool) (string, error) {
+	text, words, found := strings.Cut(text, "\x00")
+	if !found || !first {
+		return text, nil
+	}
+	if err := a.caps.Decode([]byte(words)); err != nil {
+		return "", fail(Garbage, "the server's capabilities cannot be read")
+	}
+	return text, nil
+}
+
+func (a *advert) takeRef(text, branch string) error {
+	hash, name, found := strings.Cut(text, " ")
+	if !found {
+		return fail(Garbage, "the server's list of branches is broken")
+	}
+	if name != "refs/heads/"+branch {
+		return nil
+	}
+	head, err := parseHash(hash)
+	a.head = head
+	return err
+}
+
+func noBranch(branch, why string) error {
+	return fail(NoBranch, "branch %q: %s", branch, why)
+}
+
+// parseHash reads 40 hex digits.
+func parseHash(text string) (plumbing.Hash, error) {
+	if len(text) == 64 {
+		return plumbing.ZeroHash, fail(Garbage, "the repository uses SHA-256 object names, which cannot be read; convert it to SHA-1")
+	}
+	hash := plumbing.NewHash(text)
+	if len(text) != 40 || hash.String() != text {
+		return plumbing.ZeroHash, fail(Garbage, "%q is not a commit hash", printable(text, 64))
+	}
+	return hash, nil
+}
+
+// lsRefs is the protocol v2 question for one branch.
+func lsRefs(branch string) string {
+	return pkt("command=ls-refs\n") + "0001" + pkt("ref-prefix refs/heads/"+branch+"\n") + "0000"
+}
+
+// readLsRefs reads the answer to lsRefs.
+func readLsRefs(r io.Reader, branch string) (plumbing.Hash, error) {
+	var a advert
+	for {
+		line, err := readPkt(r)
+		if err == errFlush {
+			break
+		}
+		if err == io.EOF {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return plumbing.ZeroHash, err
+		}
+		if err := a.takeRef(strings.TrimSuffix(string(line), "\n"), branch); err != nil {
+			return plumbing.ZeroHash, err
+		}
+	}
+	if a.head.IsZero() {
+		return plumbing.ZeroHash, noBranch(branch, "the repository has no such branch")
+	}
+	return a.head, nil
+}

@@ -1,0 +1,280 @@
+package source
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-git/go-git/v5/plumbing"
+	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
+	"golang.org/x/crypto/ssh"
+	"golang.org/x/crypto/ssh/knownhosts"
+)
+
+// sshServer is one run of git-upload-pack behind ssh: a greeting, and at most one pack.
+type sshServer struct {
+	at     place
+	conf   *ssh.ClientConfig
+	stall  time.Duration
+	client *ssh.Client
+	run    *ssh.Session
+	in     io.WriteCloser
+	out    *counted
+	said   *firstLine
+	stop   func() bool
+}
+
+// newSSHServer reads key and known_hosts; it does not connect yet.
+func newSSHServer(remote Remote, at place) (*sshServer, error) {
+	known, algorithms, err := hostKeys(remote.Auth.KnownHostsFile, at.host)
+	if err != nil {
+		return nil, err
+	}
+	if remote.Auth.SSHKeyFile == "" {
+		return nil, fail(AuthFailed, "ssh needs ssh_key_file")
+	}
+	pem, err := readFileMax(remote.Auth.SSHKeyFile, maxCredential)
+	if err != nil {
+		return nil, fail(AuthFailed, "ssh key: %v", err)
+	}
+	signer, err := ssh.ParsePrivateKey(pem)
+	var locked *ssh.PassphraseMissingError
+	if errors.As(err, &locked) {
+		return nil, fail(AuthFailed, "ssh key %q has a passphrase; use a deploy key without one", remote.Auth.SSHKeyFile)
+	}
+	if err != nil {
+		return nil, fail(AuthFailed, "ssh key %q is not a private key that can be read", remote.Auth.SSHKeyFile)
+	}
+	return &sshServer{at: at, stall: stallTime, conf: &ssh.ClientConfig{
+		User:              at.user,
+		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
+		HostKeyCallback:   known,
+		HostKeyAlgorithms: algorithms,
+		ClientVersion:     "SSH-2.0-evenkeel",
+	}}, nil
+}
+
+// hostKeys reads a known_hosts file: the check of the server's key, and the
+// algorithms to ask for. Without the latter a server may show its ecdsa key to
+// a host that was told only the ed25519 one.
+func hostKeys(file, host string) (ssh.HostKeyCallback, []string, error) {
+	if file == "" {
+		return nil, nil, fail(AuthFailed, "ssh needs known_hosts_file: a server's key is never taken on trust")
+	}
+	if _, err := os.Stat(file); err != nil {
+		return nil, nil, fail(AuthFailed, "known_hosts: %v", err)
+	}
+	check, err := knownhosts.New(file)
+	if err != nil {
+		return nil, nil, fail(AuthFailed, "known_hosts file %q cannot be read: %s", file, printable(err.Error(), 200))
+	}
+	var answer *knownhosts.KeyError
+	if err := check(host, &net.TCPAddr{IP: net.IPv4zero}, noKey{}); !errors.As(err, &answer) || len(answer.Want) == 0 {
+		return nil, nil, fail(AuthFailed, "known_hosts file %q has no key for %q; add one with ssh-keyscan and compare its fingerprint",
+			file, knownhosts.Normalize(host))
+	}
+	var algorithms []string
+	for _, known := range answer.Want {
+		kind := known.Key.Type()
+		if kind == ssh.KeyAlgoRSA {
+			algorithms = append(algorithms, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
+			continue
+		}
+		algorithms = append(algorithms, kind)
+	}
+	strict := func(hostname string, address net.Addr, key ssh.PublicKey) error {
+		if err := check(hostname, address, key); err != nil {
+			return fail(AuthFailed, "the server's key %s is not the one in known_hosts file %q", ssh.FingerprintSHA256(key), file)
+		}
+		return nil
+	}
+	slices.Sort(algorithms)
+	return strict, slices.Compact(algorithms), nil
+}
+
+// noKey is a key that no server has: the question "which keys do you know for this host?".
+type noKey struct{}
+
+func (noKey) Type() string                        { return "none" }
+func (noKey) Marshal() []byte                     { return nil }
+func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("not a key") }
+
+// connect dials, shakes hands and starts git-upload-pack. The context ends all
+// three, and everything read or written later, by closing the connection.
+func (s *sshServer) connect(ctx context.Context) error {
+	dialer := net.Dialer{Timeout: dialTime}
+	raw, err := dialer.DialContext(ctx, "tcp", s.at.host)
+	if err != nil {
+		return err
+	}
+	steady := &steadyConn{Conn: raw, stall: s.stall}
+	s.stop = context.AfterFunc(ctx, func() { raw.Close() })
+	conn, channels, requests, err := ssh.NewClientConn(steady, s.at.host, s.conf)
+	if err != nil {
+		s.stop()
+		raw.Close()
+		return s.explainHandshake(ctx, err)
+	}
+	s.client = ssh.NewClient(conn, channels, requests)
+	if err := s.start(); err != nil {
+		s.close()
+		return orCause(ctx, err)
+	}
+	return nil
+}
+
+func (s *sshServer) start() error {
+	session, err := s.client.NewSession()
+	if err != nil {
+		return err
+	}
+	s.run, s.said = session, &firstLine{}
+	session.Stderr = s.said
+	out, err := session.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	s.out = &counted{from: out, left: maxWire}
+	if s.in, err = session.StdinPipe(); err != nil {
+		return err
+	}
+	return session.Start("git-upload-pack " + shellQuote(s.at.path))
+}
+
+// explainHandshake finds the own error in what x/crypto/ssh wraps, and names a
+// refused key for what it is.
+func (s *sshServer) explainHandshake(ctx context.Context, err error) error {
+	var own *Error
+	switch {
+	case errors.As(err, &own):
+		return own
+	case strings.Contains(err.Error(), "unable to authenticate"):
+		return fail(AuthFailed, "the server does not accept the ssh key for user %q", s.at.user)
+	case strings.Contains(err.Error(), "no common algorithm for host key"):
+		return fail(AuthFailed, "the server has no host key of the kind in the known_hosts file")
+	}
+	err = orCause(ctx, err)
+	if reasonOf(err) == Unreachable {
+		return err
+	}
+	return fail(Unreachable, "%s", printable(err.Error(), 200))
+}
+
+// head asks where the branch points, and hangs up.
+func (s *sshServer) head(ctx context.Context, branch string) (plumbing.Hash, error) {
+	a, err := s.advert(ctx, branch)
+	s.close()
+	return a.head, err
+}
+
+func (s *sshServer) advert(ctx context.Context, branch string) (advert, error) {
+	if err := s.connect(ctx); err != nil {
+		return advert{}, err
+	}
+	a, err := readAdvert(s.out, branch)
+	if err == nil {
+		return a, nil
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		// A server that knows no such repository says so on stderr and nothing
+		// else, and stderr is whole only when the command has ended.
+		s.in.Close()
+		s.run.Wait()
+		if line := s.said.line(); line != "" {
+			err = fail(Unreachable, "the server says: %s", line)
+		}
+	}
+	return a, orCause(ctx, err)
+}
+
+func (s *sshServer) pack(_ context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
+	if err := encodeRequest(s.in, request); err != nil {
+		return nil, err
+	}
+	if err := s.in.Close(); err != nil {
+		return nil, err
+	}
+	return io.NopCloser(s.out), nil
+}
+
+func (s *sshServer) close() {
+	if s.stop != nil {
+		s.stop()
+	}
+	if s.client != nil {
+		s.client.Close()
+		s.client = nil
+	}
+}
+
+// orCause prefers the reason why the context ended to "use of closed connection".
+func orCause(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	return err
+}
+
+// steadyConn fails when the other side does nothing for too long.
+type steadyConn struct {
+	net.Conn
+	stall time.Duration
+}
+
+func (c *steadyConn) Read(p []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.stall)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *steadyConn) Write(p []byte) (int, error) {
+	if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Write(p)
+}
+
+// counted is a reader with a bound that is an error, not an end.
+type counted struct {
+	from io.Reader
+	left int64
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	if c.left -= int64(n); c.left < 0 {
+		return n, fail(Limit, "the server's answer is larger than we take")
+	}
+	return n, err
+}
+
+// firstLine keeps the beginning of what the server says on stderr.
+type firstLine struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+func (f *firstLine) Write(p []byte) (int, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.text = append(f.text, p[:min(len(p), 1024-len(f.text))]...)
+	return len(p), nil
+}
+
+func (f *firstLine) line() string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return printable(string(f.text), 200)
+}
+
+// shellQuote writes an argument as every shell and git-shell read it back.
+func shellQuote(text string) string {
+	return "'" + strings.NewReplacer(`'`, `'\''`, `!`, `'\!'`).Replace(text) + "'"
+}
