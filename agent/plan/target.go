@@ -36,6 +36,8 @@ type Service struct {
 	Settle   time.Duration // how long it must stay up before what comes after it is started
 	Deadline time.Duration // how long its checks may take to pass
 	Checks   []Check
+	Enabled  bool     // the links of its [Install] stand
+	After    []string // the manifest's after:, listed or not
 }
 
 // Check is one probe of a service; exactly one of HTTP, TCP, Exec and Unit is set.

@@ -1,0 +1,361 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/health"
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// Outcome is how an attempt ended, for people and for the ledger.
+type Outcome struct {
+	Result   Result
+	Reason   string
+	Evidence string
+}
+
+// deploy brings the host to a wanted state in one attempt: begin, apply, watch,
+// decide. When an attempt is open already, in its watch, this one overtakes it.
+func (h *Host) deploy(ctx context.Context, w wanted, n now) (Outcome, error) {
+	p, err := h.begin(ctx, w, &n)
+	if err != nil {
+		return Outcome{}, err
+	}
+	// From the first effect on the attempt runs to its end: a shutdown waits.
+	if err := h.carryOut(context.WithoutCancel(ctx), h.Open, p, n); err != nil {
+		return h.judge(ctx, h.blame(err))
+	}
+	return h.watch(ctx)
+}
+
+// begin does everything that may fail without a trace: it works out the steps,
+// stages the files, and records the intent, which is its last act.
+func (h *Host) begin(ctx context.Context, w wanted, n *now) (plan.Plan, error) {
+	h.keepUp(w.to)
+	p := plan.Diff(n.state, w.to, nil)
+	suspect, err := h.suspects(ctx, p, w.to, n)
+	if err != nil {
+		return p, err
+	}
+	// Once more, now that what systemd will take along is known as well.
+	p = plan.Diff(n.state, w.to, nil)
+	return p, h.stage(ctx, w, *n, h.newAttempt(w, *n, p, suspect))
+}
+
+// stage puts all files beside their targets and then records the intent.
+func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err error) {
+	if h.Ledger.Good != nil {
+		if a.Baseline = h.baseline(ctx, a.Services, h.Ledger.Good.Services); ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+	before, prior := h.seenBefore(n)
+	if a.Moves, err = apply.Prepare(n.accounts, before, w.to.Paths, prior); err != nil {
+		return err
+	}
+	if err := h.keepOriginals(a.Owned); err != nil {
+		return err
+	}
+	h.tell(StageStaging, a.Commit)
+	h.Ledger.Attempts = a.Number
+	h.countTry(a.Commit)
+	if err := h.Ledger.save(h.State); err != nil {
+		return err
+	}
+	if err := a.note(h.State); err != nil {
+		return err
+	}
+	err = apply.Stage(h.Disk, a.Moves, func(digest string) ([]byte, error) { return h.content(w.target, digest) })
+	if err == nil {
+		err = a.intend(h.State)
+	}
+	if err != nil {
+		return errors.Join(err, apply.Unstage(h.Disk, a.Moves), a.remove(h.State))
+	}
+	h.overtake(a)
+	return nil
+}
+
+// baseline tells which checks pass before anything is touched: those of the
+// target, and those of the good commit, by which a revert is judged.
+func (h *Host) baseline(ctx context.Context, all ...map[string]plan.Service) map[string]bool {
+	green := map[string]bool{}
+	for _, services := range all {
+		maps.Copy(green, h.Health.Baseline(ctx, services))
+	}
+	return green
+}
+
+// overtake makes an attempt the open one. The record of the one before it has
+// nothing to say any more.
+func (h *Host) overtake(a *Attempt) {
+	if old := h.Open; old != nil {
+		h.Ledger.Note(Entry{When: h.Now(), Commit: old.Commit, Result: ResultSuperseded, Reason: "overtaken by " + a.Commit})
+		delete(h.Ledger.Tries, old.Commit)
+		if err := old.remove(h.State); err != nil {
+			h.Log.Warn("the record of an overtaken attempt stays", "err", err)
+		}
+	}
+	h.Open = a
+}
+
+func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *Attempt {
+	a := &Attempt{
+		Number: h.Ledger.Attempts + 1, Commit: w.target.Commit, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
+		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
+		Owned: w.owned, Found: w.found, Touched: map[string]Touch{},
+	}
+	if h.Open != nil {
+		for name, reloaded := range h.Open.Suspect {
+			a.Suspect[name] = a.Suspect[name] || reloaded
+		}
+	}
+	a.Before.Units = h.unitsBefore(a.Suspect, n)
+	for _, wave := range p.Waves {
+		for _, step := range wave {
+			d := n.details[step.Unit]
+			skipped := !d.ConditionAt.IsZero() && !d.Condition && !d.IsActive()
+			a.Touched[step.Unit] = Touch{Skipped: skipped}
+		}
+	}
+	for _, step := range p.Steps() {
+		a.Restarts = append(a.Restarts, fmt.Sprintf("%s %s: %s", step.Verb, step.Unit, strings.Join(step.Why, "; ")))
+	}
+	return a
+}
+
+// keepUp asks that units which the overtaken attempt may have taken down are up
+// again, also when the new target does not name them.
+func (h *Host) keepUp(to plan.State) {
+	if h.Open == nil {
+		return
+	}
+	for name, was := range h.Open.Before.Units {
+		if _, named := to.Units[name]; !named && was.Active {
+			to.Units[name] = plan.Unit{Active: true, After: was.After, Binds: was.Binds}
+		}
+	}
+}
+
+// seenBefore is what stood on the host before the open attempt, if there is
+// one, else what stands there now.
+func (h *Host) seenBefore(n now) (apply.Seen, []apply.Move) {
+	if h.Open == nil {
+		return n.seen, nil
+	}
+	seen := apply.Seen{Paths: maps.Clone(n.seen.Paths), IDs: n.seen.IDs, Changed: n.seen.Changed}
+	for _, m := range h.Open.Moves {
+		if delete(seen.Paths, m.Path); m.Before.Kind != plan.Absent {
+			seen.Paths[m.Path] = m.Before
+		}
+	}
+	return seen, h.Open.Moves
+}
+
+func (h *Host) countTry(commit string) {
+	if h.Ledger.Tries == nil {
+		h.Ledger.Tries = map[string]int{}
+	}
+	h.Ledger.Tries[commit]++
+}
+
+// carryOut does the steps of an attempt, for the first time and only once.
+func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) error {
+	h.tell(StageApplying, a.Commit)
+	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, Done: func(ctx context.Context, wave []apply.Started) error {
+		return h.waveDone(ctx, a, wave)
+	}}
+	if err := jobs.Stop(ctx, p.Stop); err != nil {
+		return err
+	}
+	if err := apply.Forward(h.Disk, a.Moves); err != nil {
+		return err
+	}
+	if p.Reload != "" {
+		h.Log.Info("daemon-reload", "why", p.Reload)
+		if err := h.Manager.DaemonReload(ctx); err != nil {
+			return fmt.Errorf("cannot make systemd read its unit files: %w", err)
+		}
+	}
+	if err := jobs.Waves(ctx, p.Waves); err != nil {
+		return err
+	}
+	return a.move(h.State, PhaseWatch)
+}
+
+func (h *Host) observeSuspects(ctx context.Context, a *Attempt, target *plan.Target, n *now) error {
+	for _, name := range slices.Sorted(maps.Keys(a.Suspect)) {
+		if err := h.observeUnit(ctx, name, target.State.Units[name], n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// waveDone records what the units of a wave run with, and lets them settle.
+func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) error {
+	var watched []health.Watched
+	for _, s := range wave {
+		if want, ours := a.After.Units[s.Step.Unit]; ours {
+			h.record(s.Step.Unit, Run{Invocation: s.Unit.Invocation, Inputs: want.Inputs})
+		}
+		watched = append(watched, a.watched(s.Step.Unit, s.Unit))
+	}
+	if err := h.Ledger.save(h.State); err != nil {
+		return err
+	}
+	for _, f := range h.Health.Settle(ctx, watched) {
+		if !f.OK {
+			return &unsettled{f}
+		}
+	}
+	return nil
+}
+
+func (h *Host) record(unit string, run Run) {
+	if h.Ledger.Runs == nil {
+		h.Ledger.Runs = map[string]Run{}
+	}
+	h.Ledger.Runs[unit] = run
+}
+
+func (a *Attempt) watched(name string, d units.Detail) health.Watched {
+	return health.Watched{
+		Name: name, Was: d, Oneshot: d.Type == "oneshot",
+		SkippedBefore: a.Touched[name].Skipped, Service: a.Services[name],
+	}
+}
+
+// unsettled is a unit that came up and did not stay up.
+type unsettled struct{ health.Finding }
+
+func (u *unsettled) Error() string { return fmt.Sprintf("%s did not stay up: %s", u.Unit, u.Why) }
+
+// blame sorts out whether a commit that was not carried out is at fault, or
+// something else was in the way.
+func (h *Host) blame(err error) Evidence {
+	var step *apply.StepError
+	var down *unsettled
+	e := Evidence{Reason: err.Error(), Tries: h.Ledger.Tries[h.Open.Commit]}
+	switch {
+	case errors.As(err, &down):
+		e.Blame = !down.Interrupted
+		e.Details = down.Evidence
+	case errors.As(err, &step):
+		e.Blame = step.Result != "" && step.Result != "canceled"
+	}
+	return e
+}
+
+// watch is the probation of the open attempt, and its verdict. A watch that is
+// interrupted leaves the attempt open.
+func (h *Host) watch(ctx context.Context) (Outcome, error) {
+	a := h.Open
+	h.tell(StageWatching, a.Commit)
+	watched := checksOnly(a.Services, a.Touched)
+	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
+		d, err := h.Manager.Show(ctx, name)
+		if err != nil {
+			return h.judge(ctx, Evidence{Reason: err.Error(), Tries: h.Ledger.Tries[a.Commit]})
+		}
+		watched = append(watched, a.watched(name, d))
+	}
+	return h.judge(ctx, h.evidence(h.Health.Watch(ctx, watched, h.Probation, a.Baseline)))
+}
+
+// checksOnly are the services that were not touched: their checks count, but a
+// unit of theirs that fails by itself is not the commit's fault.
+func checksOnly(services map[string]plan.Service, touched map[string]Touch) []health.Watched {
+	var watched []health.Watched
+	for _, name := range slices.Sorted(maps.Keys(services)) {
+		if _, done := touched[name]; !done && len(services[name].Checks) > 0 {
+			watched = append(watched, health.Watched{Name: name, Service: services[name], ChecksOnly: true})
+		}
+	}
+	return watched
+}
+
+// evidence reads a report of the watch.
+func (h *Host) evidence(r health.Report) Evidence {
+	why, details := faults(r.Findings)
+	return Evidence{
+		Applied: true, Interrupted: r.Interrupted, Healthy: r.OK, Except: r.StillRed,
+		Tries: h.Ledger.Tries[h.Open.Commit], Reason: strings.Join(why, "; "), Details: strings.Join(details, "\n"),
+	}
+}
+
+func faults(findings []health.Finding) (why, details []string) {
+	for _, f := range findings {
+		if f.Why != "" {
+			why, details = append(why, f.Unit+": "+f.Why), append(details, f.Evidence)
+		}
+	}
+	return why, details
+}
+
+// judge carries out the verdict.
+func (h *Host) judge(ctx context.Context, e Evidence) (Outcome, error) {
+	if h.Open == nil {
+		return Outcome{}, errors.New("internal error: no attempt to judge")
+	}
+	verdict := Decide(e)
+	h.Log.Info("verdict", "commit", h.Open.Commit, "attempt", h.Open.Number, "verdict", verdict, "reason", e.Reason)
+	switch verdict {
+	case Keep:
+		return h.keep(e)
+	case Wait:
+		return Outcome{Result: ResultWatching, Reason: "the watch was interrupted"}, nil
+	}
+	return h.takeBack(context.WithoutCancel(ctx), verdict, e)
+}
+
+// keep makes the open attempt's target the good one. The rename comes first:
+// from then on there is no way back.
+func (h *Host) keep(e Evidence) (Outcome, error) {
+	if err := h.Open.move(h.State, PhaseKeep); err != nil {
+		return Outcome{}, err
+	}
+	if err := h.finishKeep(e.Except); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Result: ResultGood, Reason: e.Reason}, nil
+}
+
+// finishKeep clears what only a revert would have needed, and brings the ledger
+// up to date. It may run twice.
+func (h *Host) finishKeep(except []string) error {
+	a, l := h.Open, h.Ledger
+	if err := apply.Finish(h.Disk, a.Moves); err != nil {
+		h.Log.Warn("some old files stay beside the managed ones", "err", err)
+	}
+	l.Good = &Good{Commit: a.Commit, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except}
+	l.Owned, l.Found, l.Roles, l.Key, l.Hold = a.Owned, a.Found, a.Roles, a.Key, nil
+	delete(l.Tries, a.Commit)
+	for name := range l.Runs {
+		if _, runs := a.After.Units[name]; !runs {
+			delete(l.Runs, name)
+		}
+	}
+	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
+		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: ResultGood, Restarts: a.Restarts})
+	}
+	if err := l.save(h.State); err != nil {
+		return err
+	}
+	h.Open = nil
+	h.dropOriginals()
+	return a.remove(h.State)
+}
+
+func (h *Host) tell(stage Stage, text string) {
+	if h.Phase != nil {
+		h.Phase(stage, text)
+	}
+}

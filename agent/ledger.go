@@ -1,0 +1,173 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"time"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/plan"
+)
+
+// Bounds of what the ledger remembers.
+const (
+	maxRejected = 200
+	maxHistory  = 50
+	maxEvidence = 2000 // bytes
+)
+
+// ledgerVersion is the layout of ledger.json. A program that does not know the
+// version it finds stops instead of guessing.
+const ledgerVersion = 1
+
+// Ledger is the durable record of what happened here. What an open attempt
+// does is in its own file, see Attempt.
+type Ledger struct {
+	Version  int              `json:"version"`
+	Machine  string           `json:"machine"` // derived from the machine id; another one means a cloned image
+	Host     string           `json:"host"`
+	Roles    []string         `json:"roles,omitempty"`
+	Attempts int              `json:"attempts"`      // number of the last attempt
+	Key      string           `json:"key,omitempty"` // of the last pass that was decided
+	Good     *Good            `json:"good,omitempty"`
+	Owned    map[string]Owned `json:"owned,omitempty"` // every path that a kept target brought here
+	Found    map[string]bool  `json:"found,omitempty"` // unit -> was it active before evenkeel first ran it
+	Runs     map[string]Run   `json:"runs,omitempty"`
+	Rejected []Rejection      `json:"rejected,omitempty"`
+	Tries    map[string]int   `json:"tries,omitempty"` // commit -> attempts that were interrupted
+	Hold     *Hold            `json:"hold,omitempty"`
+	History  []Entry          `json:"history,omitempty"` // newest last
+}
+
+// Good is the last commit that was seen healthy.
+type Good struct {
+	Commit   string                  `json:"commit"`
+	Digest   string                  `json:"digest"` // of the target
+	When     time.Time               `json:"when"`
+	State    plan.State              `json:"state"`
+	Services map[string]plan.Service `json:"services,omitempty"`
+	Except   []string                `json:"except,omitempty"` // checks that were red before it and still are
+}
+
+// Owned says what stood at a path before evenkeel first wrote there.
+type Owned struct {
+	Original plan.Path `json:"original"` // absent: it goes when nothing asks for it any more
+}
+
+// Run is what a unit was last started with.
+type Run struct {
+	Invocation string            `json:"invocation"`
+	Inputs     map[string]string `json:"inputs,omitempty"`
+}
+
+// Rejection is a commit that failed here after its first effect. Neither it nor
+// another commit that renders the same target is tried again until a person
+// says so.
+type Rejection struct {
+	Commit   string    `json:"commit"`
+	Digest   string    `json:"digest"`
+	Reason   string    `json:"reason"`
+	Evidence string    `json:"evidence,omitempty"`
+	When     time.Time `json:"when"`
+}
+
+// Hold says why evenkeel stopped acting.
+type Hold struct {
+	Reason string    `json:"reason"`
+	Commit string    `json:"commit,omitempty"` // a newer one ends the hold
+	Since  time.Time `json:"since"`
+	// Asks says that only a person ends it: no commit does.
+	Asks bool `json:"asks,omitempty"`
+}
+
+// Entry is one line of the history.
+type Entry struct {
+	When     time.Time `json:"when"`
+	Commit   string    `json:"commit"`
+	Attempt  int       `json:"attempt,omitempty"`
+	Result   Result    `json:"result"`
+	Reason   string    `json:"reason,omitempty"`
+	Restarts []string  `json:"restarts,omitempty"` // "restart app.service: /etc/app.conf changed"
+}
+
+// Reject remembers a commit and the target it rendered.
+func (l *Ledger) Reject(r Rejection) {
+	if len(r.Evidence) > maxEvidence {
+		r.Evidence = r.Evidence[:maxEvidence]
+	}
+	l.Rejected = slices.DeleteFunc(l.Rejected, func(old Rejection) bool { return old.Commit == r.Commit })
+	l.Rejected = append(l.Rejected, r)
+	if n := len(l.Rejected) - maxRejected; n > 0 {
+		l.Rejected = l.Rejected[n:]
+	}
+}
+
+// IsRejected finds the rejection of a commit, or of the target it renders.
+func (l *Ledger) IsRejected(commit, digest string) (Rejection, bool) {
+	for _, r := range l.Rejected {
+		if r.Commit == commit || digest != "" && r.Digest == digest {
+			return r, true
+		}
+	}
+	return Rejection{}, false
+}
+
+// Note adds a line to the history.
+func (l *Ledger) Note(e Entry) {
+	l.History = append(l.History, e)
+	if n := len(l.History) - maxHistory; n > 0 {
+		l.History = l.History[n:]
+	}
+}
+
+const ledgerFile = "ledger.json"
+
+// loadLedger reads the ledger. It fails closed: a ledger that cannot be read is
+// an error, never an empty one, because an empty one would forget what failed.
+func loadLedger(dir apply.Dir) (*Ledger, error) {
+	data, err := dir.Read(ledgerFile, apply.MaxFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return &Ledger{Version: ledgerVersion}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("cannot read the ledger: %w", err)
+	}
+	l := new(Ledger)
+	if err := json.Unmarshal(data, l); err != nil {
+		return nil, fmt.Errorf("cannot read the ledger %q: %v; \"evenkeel reset-state\" starts a new one, which forgets the rejected commits and adopts the host as it is", ledgerFile, err)
+	}
+	if l.Version != ledgerVersion {
+		return nil, fmt.Errorf("cannot read the ledger %q: its version is %d, this program knows %d", ledgerFile, l.Version, ledgerVersion)
+	}
+	return l, nil
+}
+
+func (l *Ledger) save(dir apply.Dir) error {
+	data, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("cannot write the ledger: %w", err)
+	}
+	if err := writeState(dir, ledgerFile, data); err != nil {
+		return fmt.Errorf("cannot write the ledger: %w", err)
+	}
+	return nil
+}
+
+// writeState replaces a file of the state directory whole: after a crash it is
+// the old one or the new one.
+func writeState(dir apply.Dir, name string, data []byte) error {
+	temp := name + "+"
+	if err := dir.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if _, err := dir.Create(temp, data, apply.Attr{Mode: 0o600}, ""); err != nil {
+		return err
+	}
+	if err := dir.Replace(temp, name); err != nil {
+		return err
+	}
+	return dir.Sync()
+}

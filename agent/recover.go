@@ -1,0 +1,139 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/plan"
+)
+
+// Load reads the ledger and the record of an open attempt, and clears what a
+// crash left of attempts that never began.
+func (h *Host) Load() error {
+	var err error
+	if h.Ledger, err = loadLedger(h.State); err != nil {
+		return err
+	}
+	open, leftover, err := loadAttempts(h.State)
+	if err != nil {
+		return err
+	}
+	h.Open = open
+	for _, a := range leftover {
+		if a.phase == PhaseStage && (open == nil || a.Number > open.Number) {
+			if err := apply.Unstage(h.Disk, a.Moves); err != nil {
+				return fmt.Errorf("cannot clean up after attempt %d, which never began: %w", a.Number, err)
+			}
+		}
+		if err := a.remove(h.State); err != nil {
+			return err
+		}
+	}
+	return h.sweepState()
+}
+
+// sweepState removes half-written files of the state directory.
+func (h *Host) sweepState() error {
+	names, err := h.State.Names()
+	for _, name := range names {
+		if strings.HasSuffix(name, "+") {
+			if err := h.State.Remove(name); err != nil {
+				return fmt.Errorf("cannot clean up the state directory: %w", err)
+			}
+		}
+	}
+	return err
+}
+
+// Recover goes on with an open attempt after a start of the daemon: it ends it
+// or, when its watch can be begun again, leaves it open and answers true.
+func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
+	a := h.Open
+	if a == nil {
+		return false, nil
+	}
+	h.Log.Info("an attempt is open", "attempt", a.Number, "commit", a.Commit, "phase", a.phase, "tries", a.tries)
+	switch a.phase {
+	case PhaseWatch:
+		if h.Boot == a.Boot && a.tries < maxTries && h.asRecorded(ctx, a) {
+			return true, a.move(h.State, PhaseWatch)
+		}
+		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Reason: "interrupted during the watch"})
+	case PhaseApply:
+		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Reason: "interrupted while it was applied"})
+	case PhaseKeep:
+		err = h.finishKeep(nil)
+	case PhaseRevert, PhaseUndo:
+		_, err = h.again(ctx)
+	case PhaseReverted, PhaseUndone:
+		h.fold("interrupted")
+	}
+	return false, err
+}
+
+// interrupted is the verdict for an attempt that was cut short: once more, or
+// never again when that was the last try.
+func (h *Host) interrupted() Verdict {
+	return Decide(Evidence{Tries: h.Ledger.Tries[h.Open.Commit]})
+}
+
+// again goes on with a revert that was interrupted, a bounded number of times.
+func (h *Host) again(ctx context.Context) (Outcome, error) {
+	if h.Open.tries >= maxTries+1 {
+		return h.hold(fmt.Errorf("it was interrupted %d times", h.Open.tries))
+	}
+	if err := h.Open.move(h.State, h.Open.phase); err != nil {
+		return Outcome{}, err
+	}
+	return h.putBack(ctx, "interrupted while it was taken back")
+}
+
+// asRecorded reports whether the host is just as the open attempt left it, so
+// that its watch means something.
+func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
+	target := &plan.Target{State: a.After}
+	n, err := h.observe(ctx, target)
+	if err != nil {
+		h.Log.Warn("cannot look at the host", "err", err)
+		return false
+	}
+	for _, m := range a.Moves {
+		if m.Settled(n.seen.IDs[m.Path]) {
+			continue
+		}
+		h.Log.Info("not as the attempt left it", "path", m.Path)
+		return false
+	}
+	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
+		run, ran := h.Ledger.Runs[name]
+		if d := n.details[name]; ran && run.Invocation != d.Invocation {
+			h.Log.Info("not as the attempt left it", "unit", name)
+			return false
+		}
+	}
+	return true
+}
+
+// RecoverFiles is what runs early in the boot, before the services: it puts the
+// files of an open attempt back and answers whether systemd must read its unit
+// files again. The daemon does the rest later.
+func (h *Host) RecoverFiles() (reload bool, err error) {
+	open, _, err := loadAttempts(h.State)
+	if err != nil || open == nil {
+		return false, err
+	}
+	switch open.phase {
+	case PhaseApply, PhaseWatch:
+		if err := open.move(h.State, PhaseUndo); err != nil {
+			return false, err
+		}
+	case PhaseRevert, PhaseUndo, PhaseHeld:
+	default:
+		return false, nil
+	}
+	return true, apply.Backward(h.Disk, open.Moves)
+}

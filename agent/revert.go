@@ -1,0 +1,245 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/health"
+	"evenkeel/agent/plan"
+)
+
+// takeBack puts the host back to what it was before the open attempt. The
+// rejection is durable before the first effect: the rename of the record is it,
+// which works on a full disk as well.
+func (h *Host) takeBack(ctx context.Context, verdict Verdict, e Evidence) (Outcome, error) {
+	phase := PhaseUndo
+	if verdict == Revert {
+		phase = PhaseRevert
+	}
+	if err := h.Open.move(h.State, phase); err != nil {
+		return Outcome{}, err
+	}
+	if phase == PhaseRevert {
+		h.Ledger.Reject(Rejection{Commit: h.Open.Commit, Digest: h.Open.Digest, Reason: e.Reason, Evidence: e.Details, When: h.Now()})
+		h.trySave()
+	}
+	return h.putBack(ctx, e.Reason)
+}
+
+// putBack restores files, links, units and processes, and proves it. It may be
+// called again after a crash at any point.
+func (h *Host) putBack(ctx context.Context, reason string) (Outcome, error) {
+	a := h.Open
+	h.tell(StageReverting, a.Commit)
+	rejected := a.phase == PhaseRevert
+	err := h.restore(ctx, a)
+	if err == nil {
+		err = h.verify(ctx, a)
+	}
+	if err != nil {
+		return h.hold(err)
+	}
+	phase, result := PhaseUndone, ResultUndone
+	if rejected {
+		phase, result = PhaseReverted, ResultRejected
+	}
+	if err := a.move(h.State, phase); err != nil {
+		return Outcome{}, err
+	}
+	h.fold(reason)
+	return Outcome{Result: result, Reason: reason}, nil
+}
+
+// restore applies Diff(now, before, suspect).
+func (h *Host) restore(ctx context.Context, a *Attempt) error {
+	n, err := h.observeBack(ctx, a)
+	if err != nil {
+		return err
+	}
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(a.Suspect)) {
+		if err := h.Manager.ResetFailed(ctx, name); err != nil {
+			errs = append(errs, fmt.Errorf("cannot reset %s: %w", name, err))
+		}
+	}
+	p := plan.Diff(n.state, a.before(n.state.Paths), a.Suspect)
+	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, Always: true, Done: func(ctx context.Context, wave []apply.Started) error {
+		h.recordBack(a, wave)
+		return nil
+	}}
+	errs = append(errs, jobs.Stop(ctx, p.Stop))
+	if err := apply.Backward(h.Disk, a.Moves); err != nil {
+		// Services must not start on a mixed set of files.
+		return errors.Join(append(errs, err)...)
+	}
+	if err := h.Manager.DaemonReload(ctx); err != nil {
+		return errors.Join(append(errs, fmt.Errorf("cannot make systemd read its unit files: %w", err))...)
+	}
+	errs = append(errs, jobs.Waves(ctx, p.Waves))
+	return errors.Join(errs...)
+}
+
+// before is the state that a revert goes back to. Paths that the attempt did
+// not move are as they are.
+func (a *Attempt) before(seen map[string]plan.Path) plan.State {
+	before := plan.State{Paths: maps.Clone(seen), Units: a.Before.Units}
+	for _, m := range a.Moves {
+		if delete(before.Paths, m.Path); m.Before.Kind != plan.Absent {
+			before.Paths[m.Path] = m.Before
+		}
+	}
+	return before
+}
+
+// observeBack looks at all that a revert may change.
+func (h *Host) observeBack(ctx context.Context, a *Attempt) (now, error) {
+	target := &plan.Target{State: plan.State{Paths: map[string]plan.Path{}, Units: a.Before.Units}}
+	for _, u := range a.Before.Units {
+		for p := range u.Inputs {
+			target.State.Paths[p] = plan.Path{}
+		}
+	}
+	n, err := h.observe(ctx, target)
+	if err != nil {
+		return n, err
+	}
+	return n, h.observeSuspects(ctx, a, target, &n)
+}
+
+// recordBack notes what restarted units run with: what stands on the disk now.
+func (h *Host) recordBack(a *Attempt, wave []apply.Started) {
+	accounts, err := apply.ReadAccounts(h.Disk)
+	if err != nil {
+		return
+	}
+	for _, s := range wave {
+		was := a.Before.Units[s.Step.Unit]
+		seen, err := h.index.Look(h.Disk, accounts, slices.Sorted(maps.Keys(was.Inputs)))
+		if err != nil {
+			continue
+		}
+		run := Run{Invocation: s.Unit.Invocation, Inputs: map[string]string{}}
+		for p := range was.Inputs {
+			run.Inputs[p] = seen.Paths[p].Fingerprint()
+		}
+		h.record(s.Step.Unit, run)
+	}
+}
+
+// verify proves the revert: every path by its digest, every suspect that ran by
+// its state, and the services by the checks of the good commit.
+func (h *Host) verify(ctx context.Context, a *Attempt) error {
+	n, err := h.observeBack(ctx, a)
+	if err != nil {
+		return err
+	}
+	var wrong []string
+	for _, m := range a.Moves {
+		switch {
+		case n.state.Paths[m.Path] == m.Before:
+		case m.IsOurs(n.seen.IDs[m.Path]):
+			wrong = append(wrong, fmt.Sprintf("%s is not as it was before", m.Path))
+		default:
+			h.Log.Warn("left alone: somebody else changed it", "path", m.Path)
+		}
+	}
+	var watched []health.Watched
+	for _, name := range slices.Sorted(maps.Keys(a.Suspect)) {
+		was, is := a.Before.Units[name], n.state.Units[name]
+		switch {
+		case was.Active && !is.Active:
+			wrong = append(wrong, fmt.Sprintf("%s ran before and does not now%s", name, apply.Describe(n.details[name])))
+		case was.Active && is.Invocation != was.Invocation:
+			watched = append(watched, health.Watched{Name: name, Was: n.details[name], Oneshot: isOneshot(n.details[name]), Service: h.goodService(name)})
+		}
+	}
+	if len(wrong) == 0 {
+		for _, f := range h.Health.Settle(ctx, watched) {
+			if f.Why != "" {
+				wrong = append(wrong, fmt.Sprintf("%s does not stay up: %s", f.Unit, f.Why))
+			}
+		}
+	}
+	if len(wrong) == 0 {
+		wrong = h.verifyChecks(ctx, a)
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
+	return nil
+}
+
+func (h *Host) goodService(name string) plan.Service {
+	if h.Ledger.Good == nil {
+		return plan.Service{}
+	}
+	return h.Ledger.Good.Services[name]
+}
+
+// verifyChecks runs the checks of the good commit. Those that failed before the
+// attempt as well prove nothing.
+func (h *Host) verifyChecks(ctx context.Context, a *Attempt) []string {
+	if h.Ledger.Good == nil {
+		return nil
+	}
+	r := h.Health.Watch(ctx, checksOnly(h.Ledger.Good.Services, nil), 0, a.Baseline)
+	why, _ := faults(r.Findings)
+	return why
+}
+
+// hold stops acting: the host could not be put back by itself.
+func (h *Host) hold(cause error) (Outcome, error) {
+	h.Log.Error("holding: the host could not be put back", "commit", h.Open.Commit, "err", cause)
+	reason := "the revert failed: " + cause.Error()
+	if h.Open.phase == PhaseRevert && h.Open.tries < maxTries || h.Open.phase == PhaseUndo && h.Open.tries < maxTries {
+		if err := h.Open.move(h.State, h.Open.phase); err == nil {
+			return h.putBack(context.Background(), reason)
+		}
+	}
+	h.Ledger.Hold = &Hold{Reason: reason, Commit: h.Open.Commit, Since: h.Now()}
+	if err := h.Open.move(h.State, PhaseHeld); err != nil {
+		return Outcome{}, err
+	}
+	h.trySave()
+	return Outcome{Result: ResultHeld, Reason: reason}, nil
+}
+
+// fold brings the ledger up to date with an attempt that was taken back. Where
+// that needs space that is not there, the record of the attempt stays and says
+// the same.
+func (h *Host) fold(reason string) {
+	a, l := h.Open, h.Ledger
+	result := ResultUndone
+	if a.phase == PhaseReverted {
+		result = ResultRejected
+		if _, known := l.IsRejected(a.Commit, ""); !known {
+			l.Reject(Rejection{Commit: a.Commit, Digest: a.Digest, Reason: reason, When: h.Now()})
+		}
+		delete(l.Tries, a.Commit)
+		l.Key = a.Key
+	}
+	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
+		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason})
+	}
+	h.Open = nil
+	if h.trySave() {
+		h.dropOriginals()
+		if err := a.remove(h.State); err != nil {
+			h.Log.Warn("the record of a finished attempt stays", "err", err)
+		}
+	}
+}
+
+// trySave writes the ledger where there is space for it.
+func (h *Host) trySave() bool {
+	if err := h.Ledger.save(h.State); err != nil {
+		h.Log.Error("the ledger is behind", "err", err)
+		return false
+	}
+	return true
+}

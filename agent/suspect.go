@@ -1,0 +1,81 @@
+package agent
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// maxSuspects bounds the walk through systemd's dependencies.
+const maxSuspects = 2000
+
+// suspects are the units that a plan may disturb: those it names, and all that
+// systemd's stop and restart propagation reaches from them, in the graph that
+// is loaded and in the one that the target will load. It adds each to what is
+// known of the host, so that a revert knows how it was.
+func (h *Host) suspects(ctx context.Context, p plan.Plan, to plan.State, n *now) (plan.Suspect, error) {
+	suspects := plan.Suspect{}
+	var queue []string
+	for _, step := range p.Steps() {
+		suspects[step.Unit] = suspects[step.Unit] || step.Verb == units.Reload
+		queue = append(queue, step.Unit)
+	}
+	slices.Sort(queue)
+	for len(queue) > 0 && len(suspects) < maxSuspects {
+		name := queue[0]
+		queue = queue[1:]
+		if err := h.observeUnit(ctx, name, to.Units[name], n); err != nil {
+			return nil, err
+		}
+		for _, next := range h.reached(name, to, n) {
+			if _, known := suspects[next]; !known {
+				suspects[next] = false
+				queue = append(queue, next)
+			}
+		}
+	}
+	return suspects, nil
+}
+
+// reached are the units that a stop, restart or start of one may stop or restart.
+func (h *Host) reached(name string, to plan.State, n *now) []string {
+	d := n.details[name]
+	reached := slices.Concat(d.RequiredBy, d.BoundBy, d.ConsistsOf)
+	for other, u := range to.Units {
+		if slices.Contains(u.Binds, name) {
+			reached = append(reached, other)
+		}
+	}
+	if strings.HasSuffix(name, ".socket") {
+		reached = append(reached, d.Triggers...)
+	}
+	for _, other := range slices.Concat(d.Conflicts, d.ConflictedBy) {
+		if !strings.HasSuffix(other, ".target") {
+			reached = append(reached, other)
+		}
+	}
+	slices.Sort(reached)
+	return slices.Compact(slices.DeleteFunc(reached, isSystemTarget))
+}
+
+// isSystemTarget leaves out what no restart of a service takes down, and what
+// nobody may restart: the boot's own milestones.
+func isSystemTarget(name string) bool {
+	return strings.HasSuffix(name, ".target") || strings.HasSuffix(name, ".slice") || name == ""
+}
+
+// unitsBefore are the suspects as they were before the open attempt, or are now.
+func (h *Host) unitsBefore(suspects plan.Suspect, n now) map[string]plan.Unit {
+	before := map[string]plan.Unit{}
+	for name := range suspects {
+		before[name] = n.state.Units[name]
+	}
+	if h.Open != nil {
+		maps.Copy(before, h.Open.Before.Units)
+	}
+	return before
+}

@@ -1,0 +1,153 @@
+package agent
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/plan"
+)
+
+// parentDirectory is what a directory is like that only stands because
+// something below it shall.
+var parentDirectory = plan.Path{Kind: plan.Directory, Mode: 0o755, Owner: "root", Group: "root"}
+
+// complete adds to a target what its commit does not say: the directories that
+// its paths need, and what is to become of paths and units that we brought and
+// that it does not name. They go back to what stood there before us.
+func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
+	w := wanted{target: target, digest: digest, key: key, owned: h.owned(), found: h.found()}
+	w.to = plan.State{Paths: maps.Clone(target.State.Paths), Units: maps.Clone(target.State.Units)}
+	if w.to.Paths == nil {
+		w.to.Paths = map[string]plan.Path{}
+	}
+	if w.to.Units == nil {
+		w.to.Units = map[string]plan.Unit{}
+	}
+	h.settleLinks(w.to, n)
+	for _, p := range slices.Sorted(maps.Keys(w.to.Paths)) {
+		w.addParents(p, n)
+	}
+	for p, owned := range w.owned {
+		if _, named := w.to.Paths[p]; !named {
+			if owned.Original.Kind != plan.Absent {
+				w.to.Paths[p] = owned.Original
+			}
+			delete(w.owned, p)
+		}
+	}
+	// What is not ours stays as it is: say so, or Diff would remove it.
+	for p, at := range n.state.Paths {
+		if _, named := w.to.Paths[p]; !named && !h.owns(p) {
+			w.to.Paths[p] = at
+		}
+	}
+	for p := range w.to.Paths {
+		if _, ours := w.owned[p]; !ours && h.takes(p, target, w, n) {
+			w.owned[p] = Owned{Original: h.before(p, n)}
+		}
+	}
+	w.units(n)
+	return w
+}
+
+// takes reports whether a path becomes ours: the target names it, or it is a
+// directory that we make.
+func (h *Host) takes(p string, target *plan.Target, w wanted, n now) bool {
+	if at, named := target.State.Paths[p]; named {
+		return w.to.Paths[p] == at // an enablement link that somebody else made stays theirs
+	}
+	return w.to.Paths[p].Kind == plan.Directory && h.before(p, n).Kind == plan.Absent
+}
+
+// before is what stood at a path before the open attempt, or stands there now.
+func (h *Host) before(p string, n now) plan.Path {
+	if h.Open != nil {
+		for _, m := range h.Open.Moves {
+			if m.Path == p {
+				return m.Before
+			}
+		}
+	}
+	return n.state.Paths[p]
+}
+
+// owns reports whether evenkeel brought what stands at a path.
+func (h *Host) owns(p string) bool {
+	_, ours := h.owned()[p]
+	return ours
+}
+
+func (h *Host) owned() map[string]Owned {
+	owned := map[string]Owned{}
+	maps.Copy(owned, h.Ledger.Owned)
+	if h.Open != nil {
+		maps.Copy(owned, h.Open.Owned)
+	}
+	return owned
+}
+
+func (h *Host) found() map[string]bool {
+	found := map[string]bool{}
+	maps.Copy(found, h.Ledger.Found)
+	if h.Open != nil {
+		maps.Copy(found, h.Open.Found)
+	}
+	return found
+}
+
+// addParents names the directories above a path that are missing, or that we
+// made and still need.
+func (w *wanted) addParents(p string, n now) {
+	for dir := path.Dir(p); dir != "/"; dir = path.Dir(dir) {
+		if _, named := w.to.Paths[dir]; named {
+			continue
+		}
+		if at, there := n.state.Paths[dir]; there {
+			w.to.Paths[dir] = at
+		} else {
+			w.to.Paths[dir] = parentDirectory
+		}
+	}
+}
+
+// settleLinks accepts an enablement link that already does its job: the same
+// name, pointing to a unit of the same name. Vendors write other, equal texts.
+func (h *Host) settleLinks(to plan.State, n now) {
+	for p, want := range to.Paths {
+		is := n.state.Paths[p]
+		if want.Kind == plan.Link && is.Kind == plan.Link && !h.owns(p) && isEnablement(p) &&
+			path.Base(want.Link) == path.Base(is.Link) && path.IsAbs(is.Link) {
+			to.Paths[p] = is
+		}
+	}
+}
+
+func isEnablement(p string) bool {
+	dir := path.Base(path.Dir(p))
+	return strings.HasPrefix(p, "/etc/systemd/system/") && (strings.HasSuffix(dir, ".wants") || strings.HasSuffix(dir, ".requires"))
+}
+
+// units gives units that nothing asks for any more back the state in which
+// they were found, and remembers how those were that are new.
+func (w *wanted) units(n now) {
+	for name, active := range w.found {
+		if _, named := w.target.State.Units[name]; named {
+			continue
+		}
+		back := plan.Unit{Active: active && n.details[name].Load == "loaded"}
+		if back.Active {
+			back = n.state.Units[name]
+			back.Active = active
+			back.Inputs = nil
+		}
+		w.to.Units[name] = back
+		delete(w.found, name)
+	}
+	for name := range w.target.State.Units {
+		if _, known := w.found[name]; !known {
+			w.found[name] = n.state.Units[name].Active
+		}
+	}
+}
