@@ -1,0 +1,99 @@
+package health
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"evenkeel/units"
+)
+
+const (
+	outputLimit = 4 << 10
+	killGrace   = time.Second     // for pipes that a child of the command holds open
+	stopWithin  = 5 * time.Second // for systemd to end a check that was given up
+	systemdRuns = "/run/systemd/system"
+)
+
+// probeExec passes when a command ends with status 0.
+func (p *Prober) probeExec(ctx context.Context, argv []string) error {
+	run := p.Exec
+	if run == nil {
+		run = p.runApart
+	}
+	output, err := run(ctx, argv)
+	if err == nil {
+		return nil
+	}
+	if ctx.Err() != nil {
+		return fmt.Errorf("%w: %s", ctx.Err(), output)
+	}
+	return fmt.Errorf("%v: %s", err, output)
+}
+
+// runApart runs a command as a unit of its own, with bounds of its own: the
+// daemon's sandbox would let checks fail that pass in a shell. Where systemd is
+// not PID 1 there is no such sandbox, and the command runs as a child.
+func (p *Prober) runApart(ctx context.Context, argv []string) ([]byte, error) {
+	if _, err := os.Stat(systemdRuns); err != nil {
+		return run(ctx, argv)
+	}
+	name := fmt.Sprintf("evenkeel-check-%d-%d.service", os.Getpid(), p.started.Add(1))
+	output, err := run(ctx, transient(name, left(ctx), argv))
+	if ctx.Err() != nil {
+		// Only the client was killed. Without this the unit would end as well, by
+		// RuntimeMaxSec=, so its error says nothing new.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopWithin)
+		defer cancel()
+		_, _ = p.Manager.Run(ctx, units.Stop, name)
+	}
+	return output, err
+}
+
+// left is the time that a context has, in whole seconds.
+func left(ctx context.Context) time.Duration {
+	end, ok := ctx.Deadline()
+	if !ok {
+		return defaultTimeout
+	}
+	return max(time.Second, time.Until(end).Round(time.Second))
+}
+
+// transient is the command that runs argv as a transient unit.
+func transient(name string, limit time.Duration, argv []string) []string {
+	command := []string{
+		"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--unit=" + name,
+		"--description=evenkeel check " + argv[0],
+		fmt.Sprintf("--property=RuntimeMaxSec=%d", int(limit.Seconds())),
+		"--property=TimeoutStopSec=1",
+		"--property=MemoryMax=256M", "--property=TasksMax=64", "--",
+	}
+	command = append(command, argv[0])
+	for _, arg := range argv[1:] {
+		// systemd puts variables in, and takes $$ for a dollar.
+		command = append(command, strings.ReplaceAll(arg, "$", "$$"))
+	}
+	return command
+}
+
+// run runs a child and gives the beginning of what it printed.
+func run(ctx context.Context, argv []string) ([]byte, error) {
+	var output beginning
+	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
+	command.Stdout, command.Stderr = &output, &output
+	command.WaitDelay = killGrace
+	err := command.Run()
+	return output, err
+}
+
+// beginning keeps the first outputLimit bytes and drops the rest, so that a
+// command that prints much is not blocked and costs nothing.
+type beginning []byte
+
+func (b *beginning) Write(p []byte) (int, error) {
+	*b = append(*b, p[:min(len(p), outputLimit-len(*b))]...)
+	return len(p), nil
+}
