@@ -167,7 +167,10 @@ func (d *diskDir) Readlink(name string) (string, error) {
 		n, err = unix.Readlinkat(d.fd, name, says)
 		return err
 	}, name)
-	return string(says[:n]), err
+	if err != nil {
+		return "", err
+	}
+	return string(says[:n]), nil
 }
 
 // magic tells which file system this is.
