@@ -1,0 +1,273 @@
+package manifest
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/plan"
+)
+
+const templateSuffix = ".tmpl"
+
+// builder puts a target together, one claim of a path at a time.
+type builder struct {
+	*repo
+	t        *plan.Target
+	rendered map[string]bool   // paths whose content came out of a template: its lines are not the repository's
+	quiet    map[string]bool   // paths with feeds: none
+	brought  map[string]string // path -> role that has a file for it, claimed with success or not
+}
+
+func newBuilder(r *repo, host string, roles []string) *builder {
+	return &builder{
+		repo: r,
+		t: &plan.Target{
+			Host:     host,
+			Roles:    slices.Clone(roles),
+			State:    plan.State{Paths: map[string]plan.Path{}, Units: map[string]plan.Unit{}},
+			Content:  map[string][]byte{},
+			Origin:   map[string]plan.Place{},
+			Services: map[string]plan.Service{},
+			Validate: map[string][]string{},
+			Reads:    map[string][]plan.Read{},
+		},
+		rendered: map[string]bool{},
+		quiet:    map[string]bool{},
+		brought:  map[string]string{},
+	}
+}
+
+// source is one file of a role on its way to a path.
+type source struct {
+	file string // in the repository
+	dest string
+	exec bool
+}
+
+// files brings roles/R/files/** to /**.
+func (b *builder) files(ro role, d data) {
+	root := path.Join(roleDir(ro.name), "files")
+	for _, s := range b.walk(root) {
+		s.dest = "/" + strings.TrimPrefix(s.file, root+"/")
+		b.file(ro, s, d)
+	}
+}
+
+// walk lists the regular files below a directory, sorted. Anything else in it
+// is a problem.
+func (b *builder) walk(root string) []source {
+	if !b.isDir(root) {
+		if b.isFile(root) {
+			b.c.add(Problem{File: root, Message: "this must be a directory"})
+		}
+		return nil
+	}
+	var out []source
+	err := fs.WalkDir(b.tree, root, func(name string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() || e.Name() == ".gitkeep":
+			return nil
+		case !e.Type().IsRegular():
+			b.c.add(Problem{File: name, Message: "only regular files are taken from Git", Hint: "a link is declared under links: in role.yaml"})
+			return nil
+		}
+		info, err := e.Info()
+		if err != nil {
+			return err
+		}
+		out = append(out, source{file: name, exec: info.Mode()&0o111 != 0})
+		return nil
+	})
+	if err != nil {
+		b.fail("walk", root, err)
+	}
+	return out
+}
+
+// file claims the path of one file and renders it when it is a template.
+func (b *builder) file(ro role, s source, d data) {
+	dest, isTemplate := strings.CutSuffix(s.dest, templateSuffix)
+	place := plan.Place{File: s.file}
+	if isTemplate && (dest == "" || strings.HasSuffix(dest, "/")) {
+		b.c.at(place, "", "nothing stands before %s in the name", templateSuffix)
+		return
+	}
+	b.brought[dest] = ro.name
+	if !b.claim(dest, plan.File, place) {
+		return
+	}
+	content, ok := b.content(s, isTemplate, d)
+	if !ok {
+		return
+	}
+	p := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: digestOf(content)}
+	if s.exec {
+		p.Mode = 0o755
+	}
+	if a, ok := ro.files[dest]; ok {
+		p = a.on(p)
+		b.quiet[dest] = a.quiet
+		if len(a.validate) > 0 {
+			b.t.Validate[dest] = a.validate
+		}
+	}
+	b.t.State.Paths[dest] = p
+	b.t.Content[p.Digest] = content
+	b.rendered[dest] = isTemplate
+}
+
+// content gives the bytes of a file, counted against the limits.
+func (b *builder) content(s source, isTemplate bool, d data) ([]byte, bool) {
+	text, ok := b.read(s.file)
+	if !ok {
+		return nil, false
+	}
+	if isTemplate {
+		out, problem := render(s.file, text, d, min(b.opts.Limits.FileBytes, max(b.left, 0)))
+		if problem != nil {
+			b.c.add(*problem)
+			return nil, false
+		}
+		text = out
+	}
+	b.left -= int64(len(text))
+	if b.left < 0 {
+		b.c.add(Problem{File: s.file, Message: fmt.Sprintf("with this file the host's files are longer than %d bytes together", b.opts.Limits.TotalBytes)})
+		return nil, false
+	}
+	return slices.Clip(text), true
+}
+
+func digestOf(content []byte) string {
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
+}
+
+// on lays what role.yaml says over the defaults.
+func (a fileAttr) on(p plan.Path) plan.Path {
+	if a.hasMode {
+		p.Mode = a.mode
+	}
+	if a.owner != "" {
+		p.Owner = a.owner
+	}
+	if a.group != "" {
+		p.Group = a.group
+	}
+	return p
+}
+
+// claim takes a path for one place of the repository; false when it may not be
+// managed, or something else has it.
+func (b *builder) claim(dest string, kind plan.Kind, place plan.Place) bool {
+	if fault, hint := b.opts.guard(dest, kind); fault != "" {
+		b.c.at(place, hint, "%s", fault)
+		return false
+	}
+	if first, ok := b.t.Origin[dest]; ok {
+		b.c.at(place, "", "%q is already claimed by %s", dest, spot(first))
+		return false
+	}
+	if b.paths--; b.paths < 0 {
+		if b.paths == -1 {
+			b.c.at(place, "", "the host would have more than %d paths", b.opts.Limits.Paths)
+		}
+		return false
+	}
+	b.t.Origin[dest] = place
+	return true
+}
+
+func (b *builder) directories(ro role) {
+	for _, dest := range slices.Sorted(maps.Keys(ro.directories)) {
+		a := ro.directories[dest]
+		if b.claim(dest, plan.Directory, a.place) {
+			b.t.State.Paths[dest] = a.on(plan.Path{Kind: plan.Directory, Mode: 0o755, Owner: "root", Group: "root"})
+		}
+	}
+}
+
+func (b *builder) links(ro role) {
+	for _, dest := range slices.Sorted(maps.Keys(ro.links)) {
+		l := ro.links[dest]
+		if b.claim(dest, plan.Link, l.place) {
+			b.t.State.Paths[dest] = plan.Path{Kind: plan.Link, Link: l.target}
+		}
+	}
+}
+
+// unclaimedAttributes reports entries of files: for which the role has no file.
+func (b *builder) unclaimedAttributes(ro role) {
+	var own []string
+	for dest, name := range b.brought {
+		if name == ro.name {
+			own = append(own, dest)
+		}
+	}
+	for _, dest := range slices.Sorted(maps.Keys(ro.files)) {
+		if contains(own, dest) {
+			continue
+		}
+		a := ro.files[dest]
+		hint := didYouMean(dest, own)
+		if plain, ok := strings.CutSuffix(dest, templateSuffix); ok && contains(own, plain) {
+			hint = "leave the " + templateSuffix + " away: name the path on the host"
+		} else if hint == "" {
+			hint = fmt.Sprintf("it would stand in %s/files%s", roleDir(ro.name), path.Join("/", dest))
+		}
+		b.c.add(Problem{File: a.place.File, Line: a.place.Line, Col: a.col, Message: fmt.Sprintf("the role has no file for %q", dest), Hint: hint})
+	}
+}
+
+// nesting reports paths below something that is not a directory.
+func (b *builder) nesting() {
+	for _, dest := range slices.Sorted(maps.Keys(b.t.Origin)) {
+		for dir := path.Dir(dest); dir != "/" && dir != "."; dir = path.Dir(dir) {
+			over, ok := b.t.State.Paths[dir]
+			if ok && over.Kind != plan.Directory {
+				b.c.at(b.t.Origin[dest], "", "%q is below %q, which is a %s (%s)", dest, dir, over.Kind, spot(b.t.Origin[dir]))
+			}
+		}
+	}
+}
+
+// services takes what shall run from one role.
+func (b *builder) services(ro role) {
+	for _, s := range ro.services {
+		if _, ok := b.t.Services[s.name]; ok {
+			b.c.at(s.place, "", "service %q is already listed in %s", s.name, spot(b.t.Origin[s.name]))
+			continue
+		}
+		b.t.Origin[s.name] = s.place
+		for _, a := range s.after {
+			if !contains(s.After, a.word) && a.word != s.name {
+				s.After = append(s.After, a.word)
+			}
+		}
+		slices.Sort(s.After)
+		b.t.Services[s.name] = s.Service
+		b.t.State.Units[s.name] = plan.Unit{Active: true}
+		for _, glob := range s.restartOn {
+			b.t.Reads[s.name] = append(b.t.Reads[s.name], plan.Read{Path: glob, Why: restartOn})
+		}
+		for _, glob := range s.reloadOn {
+			b.t.Reads[s.name] = append(b.t.Reads[s.name], plan.Read{Path: glob, Why: reloadOn, Soft: true})
+		}
+	}
+}
+
+// asProblems finds Problems in an error of this package.
+func asProblems(err error) Problems {
+	var ps Problems
+	errors.As(err, &ps)
+	return ps
+}

@@ -1,0 +1,119 @@
+package manifest
+
+import (
+	"fmt"
+	"path"
+	"strings"
+	"unicode/utf8"
+
+	"evenkeel/agent/plan"
+)
+
+// maxBasename leaves room for the names of the siblings in which a file is
+// staged and the old one kept.
+const maxBasename = 240
+
+// denied is what no repository may manage, each with the reason. Patterns are
+// those of restart_on: and cover what is below. The host's own config can add
+// to the list and never take away.
+func denied() []denial {
+	return []denial{
+		{"it belongs to the kernel or to the running system", []string{"/proc", "/sys", "/dev", "/run"}},
+		{"accounts are made with sysusers.d", []string{
+			"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid",
+			"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
+		}},
+		{"it says who may become root", []string{"/etc/sudoers*", "/etc/pam.d", "/etc/pam.conf", "/etc/polkit-1", "/etc/doas.conf", "/usr/local/share/polkit-1"}},
+		{"it says who may log in", []string{"/etc/ssh/ssh_host_*", "/**/authorized_keys*"}},
+		{"every program would load it", []string{"/etc/ld.so.preload"}},
+		{"it says which packages are trusted", []string{"/etc/apt", "/etc/yum.repos.d", "/etc/pki/rpm-gpg"}},
+		{"it runs inside systemd's own start", []string{"/**/systemd/*-generators"}},
+		{"it is evenkeel's own: no commit changes it", []string{
+			"/etc/evenkeel", "/var/lib/evenkeel", "/usr/bin/evenkeel", "/usr/local/bin/evenkeel",
+			"/etc/systemd/system/evenkeel*", "/**/systemd/system*/evenkeel*", "/**/systemd/system*/*/evenkeel*", "/etc/containers/systemd/evenkeel*",
+		}},
+		{"it would change every service, evenkeel's own included", []string{"/**/systemd/system*/service.d"}},
+	}
+}
+
+type denial struct {
+	why      string
+	patterns []string
+}
+
+// ownUnit reports whether a unit is evenkeel's own.
+func ownUnit(name string) bool { return strings.HasPrefix(name, "evenkeel") }
+
+// topDirectories are never managed themselves, only what is in them.
+func topDirectories() []string { return DefaultRoots() }
+
+// guard says why a path may not be managed, "" when it may.
+func (o Options) guard(name string, kind plan.Kind) (fault, hint string) {
+	if fault := badPath(name); fault != "" {
+		return fault, ""
+	}
+	for _, d := range denied() {
+		for _, pattern := range d.patterns {
+			if covers(pattern, name) {
+				return fmt.Sprintf("%q may not be managed: %s", name, d.why), ""
+			}
+			if kind != plan.Directory && above(name, pattern) {
+				return fmt.Sprintf("%q may not be managed: %s below it may not be", name, pattern), ""
+			}
+		}
+	}
+	for _, pattern := range o.Deny {
+		if covers(pattern, name) {
+			return fmt.Sprintf("%q may not be managed: the host's own config denies %s", name, pattern), ""
+		}
+	}
+	if !o.allowed(name) {
+		return fmt.Sprintf("%q is outside the allowed roots", name), "allowed here: " + strings.Join(o.AllowRoots, ", ")
+	}
+	if contains(topDirectories(), name) || strings.Count(name, "/") == 1 {
+		return fmt.Sprintf("%q itself may not be managed, only what is in it", name), ""
+	}
+	return "", ""
+}
+
+// allowed reports whether the path is one of the roots or below one.
+func (o Options) allowed(name string) bool {
+	for _, root := range o.AllowRoots {
+		if root = path.Clean(root); name == root || root == "/" || strings.HasPrefix(name, root+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+// above reports whether a path is a directory on the way to what a pattern
+// names, as far as the pattern has no glob in it.
+func above(name, pattern string) bool {
+	fixed, _, _ := strings.Cut(pattern, "*")
+	return strings.HasPrefix(fixed, name+"/")
+}
+
+// badPath says what is wrong with a path as a path.
+func badPath(name string) string {
+	switch {
+	case !utf8.ValidString(name):
+		return "a path must be UTF-8"
+	case strings.ContainsFunc(name, func(r rune) bool { return r < ' ' || r == 0x7f }):
+		return fmt.Sprintf("%q has a control character in it", name)
+	case !path.IsAbs(name):
+		return fmt.Sprintf("%q is not an absolute path", name)
+	case path.Clean(name) != name:
+		return fmt.Sprintf("%q is not a clean path: it is %q", name, path.Clean(name))
+	case len(name) > 4000:
+		return fmt.Sprintf("a path is longer than 4000 bytes: %.60q...", name)
+	}
+	for _, part := range components(name) {
+		if len(part) > maxBasename {
+			return fmt.Sprintf("the name %.60q... has %d bytes, more than the %d that leave room to stage it", part, len(part), maxBasename)
+		}
+		if strings.HasSuffix(part, ".evenkeel+") || strings.HasSuffix(part, ".evenkeel~") {
+			return fmt.Sprintf("%q: names that end in .evenkeel+ or .evenkeel~ are evenkeel's own", name)
+		}
+	}
+	return ""
+}

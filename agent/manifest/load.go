@@ -1,0 +1,133 @@
+package manifest
+
+import (
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/plan"
+)
+
+// Load gives what the repository asks of the host that the facts describe. The
+// same tree, facts and options give a deeply equal target each time. The error
+// is Problems whenever the repository is at fault, all of them at once; any
+// other error is of reading the tree.
+//
+// The target is not whole before Wire has been called on it.
+func Load(tree fs.FS, facts Facts, opts Options) (*plan.Target, error) {
+	r := newRepo(tree, opts)
+	r.lookAround()
+	f := r.readFleet()
+	a := f.assign(facts)
+	r.needHost(f, a, facts)
+	if a.matched == 0 {
+		return nil, r.err()
+	}
+	roles := r.knownRoles(a.roles)
+	t := r.build(roles, facts, r.layers(roles, a.vars, facts.Name))
+	if err := r.err(); err != nil {
+		return nil, err
+	}
+	return t, nil
+}
+
+// needHost reports a host that the repository does not know.
+func (r *repo) needHost(f fleet, a assigned, facts Facts) {
+	known := append(f.hosts(), r.hostFiles()...)
+	switch {
+	case strings.ContainsAny(facts.Name, "/\\") || facts.Name == "" || facts.Name == ".." || facts.Name == ".":
+		r.c.add(Problem{Message: fmt.Sprintf("%q is not a host name", facts.Name)})
+	case a.matched == 0:
+		r.c.add(Problem{
+			File:    fleetFile,
+			Message: fmt.Sprintf("no entry of hosts: matches the host %q%s", facts.Name, withLabels(facts.Labels)),
+			doubt:   doubtHost,
+			Hint:    didYouMean(facts.Name, known),
+		})
+	case len(a.roles) == 0:
+		r.c.add(Problem{
+			File:    fleetFile,
+			Message: fmt.Sprintf("no entry of hosts: that matches the host %q%s has roles:", facts.Name, withLabels(facts.Labels)),
+			doubt:   doubtHost,
+			Hint:    "a host without roles would lose all that it has",
+		})
+	case r.opts.RequireHost && !contains(known, facts.Name):
+		r.c.add(Problem{
+			File:    fleetFile,
+			Message: fmt.Sprintf("the repository does not name the host %q", facts.Name),
+			Hint:    didYouMean(facts.Name, known),
+		})
+	}
+}
+
+func withLabels(labels map[string]string) string {
+	if len(labels) == 0 {
+		return ", which has no labels"
+	}
+	var words []string
+	for k, v := range labels {
+		words = append(words, k+"="+v)
+	}
+	slices.Sort(words)
+	return " with labels " + strings.Join(words, ", ")
+}
+
+// knownRoles gives the names of those roles that the repository has and reports
+// the others.
+func (r *repo) knownRoles(wanted []said) []string {
+	known := r.roleNames()
+	var names []string
+	for _, w := range wanted {
+		if contains(known, w.word) {
+			names = append(names, w.word)
+			continue
+		}
+		hint := didYouMean(w.word, known)
+		if hint == "" {
+			hint = fmt.Sprintf("there is no directory roles/%s with files in it", w.word)
+		}
+		r.c.at(w.place, hint, "unknown role %q", w.word)
+	}
+	return names
+}
+
+// layers puts the values for templates together, later ones over earlier ones.
+func (r *repo) layers(roles []string, fleetVars map[string]any, host string) map[string]any {
+	vars := r.varsFile("vars.yaml")
+	for _, role := range roles {
+		vars = merge(vars, r.varsFile(roleVars(role)))
+	}
+	vars = merge(vars, fleetVars)
+	if fs.ValidPath(hostVars(host)) {
+		vars = merge(vars, r.varsFile(hostVars(host)))
+	}
+	return vars
+}
+
+// build turns roles into a target.
+func (r *repo) build(roles []string, facts Facts, vars map[string]any) *plan.Target {
+	b := newBuilder(r, facts.Name, roles)
+	d := data{vars: vars, facts: facts.values()}
+	var read []role
+	for _, name := range roles {
+		d.role = name
+		r.lookAroundRole(name)
+		ro := r.readRole(name)
+		b.files(ro, d)
+		b.units(ro, d)
+		b.directories(ro)
+		b.links(ro)
+		b.unclaimedAttributes(ro)
+		read = append(read, ro)
+	}
+	for _, ro := range read {
+		b.services(ro)
+	}
+	b.nesting()
+	b.unitFiles()
+	b.masked()
+	b.orderOfServices()
+	b.warnings(read)
+	return b.t
+}

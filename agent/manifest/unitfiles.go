@@ -1,0 +1,169 @@
+package manifest
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// Where units go.
+const (
+	unitDir    = "/etc/systemd/system"
+	quadletDir = "/etc/containers/systemd"
+)
+
+// quadlets are the suffixes of podman-systemd.unit(5) with what the service
+// that its generator makes is called after.
+func quadlets() map[string]string {
+	return map[string]string{
+		".container": "", ".kube": "", ".pod": "-pod", ".volume": "-volume",
+		".network": "-network", ".image": "-image", ".build": "-build",
+	}
+}
+
+func isQuadlet(name string) bool {
+	_, ok := quadlets()[path.Ext(name)]
+	return ok && strings.TrimSuffix(name, path.Ext(name)) != ""
+}
+
+// units brings roles/R/units/** to the directories of systemd and Quadlet.
+func (b *builder) units(ro role, d data) {
+	root := path.Join(roleDir(ro.name), "units")
+	for _, s := range b.walk(root) {
+		rel := strings.TrimPrefix(s.file, root+"/")
+		dir, fault, hint := unitPlace(strings.TrimSuffix(rel, templateSuffix))
+		if fault != "" {
+			b.c.add(Problem{File: s.file, Message: fault, Hint: hint})
+			continue
+		}
+		s.dest, s.exec = dir+"/"+rel, false
+		b.file(ro, s, d)
+	}
+}
+
+// unitPlace says into which directory a file of units/ belongs.
+func unitPlace(rel string) (dir, fault, hint string) {
+	name, file, isDropIn := strings.Cut(rel, "/")
+	if isDropIn {
+		unit, ok := strings.CutSuffix(name, ".d")
+		if !ok || strings.Contains(file, "/") {
+			return "", "units/ holds unit files and NAME.d/ directories of drop-ins, nothing deeper", "other files stand below files/"
+		}
+		if path.Ext(file) != ".conf" {
+			return "", fmt.Sprintf("systemd reads only *.conf from %s", name), ""
+		}
+		name = unit
+	}
+	if isQuadlet(name) {
+		return quadletDir, "", ""
+	}
+	if err := units.Valid(name); err != nil && (!isDropIn || units.TypeOf("x."+name) == "") {
+		return "", err.Error(), "other files stand below files/"
+	}
+	return unitDir, "", ""
+}
+
+// unitFiles reads all unit files of the target, for faults that systemd would
+// find after the apply or only log.
+func (b *builder) unitFiles() {
+	for _, dest := range slices.Sorted(maps.Keys(b.t.State.Paths)) {
+		p := b.t.State.Paths[dest]
+		name, isDropIn, ok := unitOf(dest)
+		if !ok || p.Kind != plan.File {
+			continue
+		}
+		place := b.t.Origin[dest]
+		f, err := units.ParseFile(dest, b.t.Content[p.Digest])
+		if err != nil {
+			b.syntax(place, b.rendered[dest], err)
+			continue
+		}
+		if path.Ext(name) == ".service" && !isDropIn && !f.Has("Service") {
+			b.c.at(place, "", "%s has no section [Service]", name)
+		}
+		for _, l := range (&units.Definition{Name: name, Files: []*units.File{f}}).Install(dest) {
+			if fault := deniedLink(l.Path); fault != "" {
+				b.c.at(place, "", "[Install] asks for a link that is not allowed: %s", fault)
+			}
+		}
+	}
+}
+
+// deniedLink says why a link that enables a unit may not be made. The allowed
+// roots do not count: the unit itself had to be in them, or is the host's.
+func deniedLink(name string) string {
+	fault, _ := Options{AllowRoots: []string{"/"}}.guard(name, plan.Link)
+	return fault
+}
+
+func (b *builder) syntax(place plan.Place, rendered bool, err error) {
+	var s *units.SyntaxError
+	if !errors.As(err, &s) {
+		b.c.at(place, "", "%v", err)
+		return
+	}
+	if rendered {
+		b.c.at(place, "", "line %d of what the template gives is faulty", s.Line)
+		return
+	}
+	place.Line = s.Line
+	b.c.at(place, "", "%s", s.Message)
+}
+
+// unitOf says which unit, or Quadlet file, a path on the host belongs to.
+func unitOf(dest string) (name string, isDropIn, ok bool) {
+	rel, isUnit := strings.CutPrefix(dest, unitDir+"/")
+	if !isUnit {
+		var isQuadlet bool
+		if rel, isQuadlet = strings.CutPrefix(dest, quadletDir+"/"); !isQuadlet {
+			return "", false, false
+		}
+	}
+	name, file, nested := strings.Cut(rel, "/")
+	if nested {
+		name, isDropIn = strings.CutSuffix(name, ".d")
+		ok = isDropIn && path.Ext(file) == ".conf" && !strings.Contains(file, "/")
+		return name, isDropIn, ok && (!isUnit || units.TypeOf(name) != "" || units.TypeOf("x."+name) != "")
+	}
+	if isUnit {
+		return name, false, units.Valid(name) == nil
+	}
+	return name, false, isQuadlet(name)
+}
+
+// masked reports services that shall run and are masked by the same repository.
+func (b *builder) masked() {
+	for _, name := range slices.Sorted(maps.Keys(b.t.Services)) {
+		dest := unitDir + "/" + name
+		if p := b.t.State.Paths[dest]; p.Kind == plan.Link && p.Link == "/dev/null" {
+			b.c.at(b.t.Origin[name], "", "service %q is masked by the link %q (%s)", name, dest, spot(b.t.Origin[dest]))
+		}
+	}
+}
+
+// orderOfServices reports a cycle, as far as the repository alone makes one.
+func (b *builder) orderOfServices() {
+	w := newWiring(b.t, nil)
+	_, err := units.Order(w.names, w.after)
+	var cycle *units.CycleError
+	if errors.As(err, &cycle) {
+		b.c.at(b.t.Origin[cycle.Members[0]], "", "%s", cycleMessage(cycle, b.t))
+	}
+}
+
+func cycleMessage(cycle *units.CycleError, t *plan.Target) string {
+	members := append(slices.Clone(cycle.Members), cycle.Members[0])
+	var places []string
+	for _, m := range cycle.Members {
+		if s := spot(t.Origin[m]); !contains(places, s) {
+			places = append(places, s)
+		}
+	}
+	return fmt.Sprintf("services wait for each other: %s (%s)", strings.Join(members, " after "), strings.Join(places, ", "))
+}
