@@ -167,10 +167,7 @@ func Relate(ctx context.Context, remote Remote, dir, old, new string) (Ancestry,
 	if err != nil {
 		return Unknown, public("read the history of", remote.shown(), credentials{}, err)
 	}
-	if at.scheme == "local" {
-		dir = at.path
-	}
-	repo, err := Open(dir)
+	repo, err := OpenFetched(remote, dir)
 	if err != nil {
 		return Unknown, err
 	}

@@ -53,6 +53,15 @@ func Open(path string) (*Repo, error) {
 	return repo, nil
 }
 
+// OpenFetched opens where Fetch put the commits of a remote: its cache
+// directory, or the repository itself when it is on this disk.
+func OpenFetched(remote Remote, dir string) (*Repo, error) {
+	if at, err := remote.place(); err == nil && at.scheme == "local" {
+		dir = at.path
+	}
+	return Open(dir)
+}
+
 // Close lets go of the open packs.
 func (r *Repo) Close() error { return r.store.Close() }
 

@@ -1,0 +1,272 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// What comes out of a repository is parsed and rendered in children: our own
+// binary, run again with limits. A pack that unpacks to gigabytes, or a template
+// that never ends, kills the child; the daemon gets an error to show.
+//
+//	daemon -- request, JSON on stdin --> child: limits itself, reads, works
+//	daemon <-- reply, JSON on stdout --  child: ends
+
+const (
+	maxChildRequest = 16 << 20
+	maxChildReply   = 128 << 20
+	maxChildStderr  = 8 << 10
+	childNice       = 10
+	childKillDelay  = 5 * time.Second // for its pipes to close after it was killed
+
+	exitChildFailed = 1
+	exitChildCPU    = 3 // out of processor time; 2 is what the Go runtime ends with
+)
+
+// childKind is one kind of child and its limits.
+type childKind struct {
+	name string        // the hidden first argument
+	wall time.Duration // until it is killed
+	data uint64        // bytes of memory it may write to
+	cpu  uint64        // seconds of processor time, 0 for no limit
+	work func(ctx context.Context, request []byte) (any, error)
+}
+
+// childKinds are all there are. RLIMIT_DATA and not RLIMIT_AS: Go reserves far
+// more addresses than it uses.
+func childKinds() []childKind {
+	return []childKind{
+		{name: "child-fetch", wall: 120 * time.Second, data: 256 << 20, work: fetchInChild},
+		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: renderInChild},
+	}
+}
+
+func childKindNamed(name string) (childKind, bool) {
+	for _, kind := range childKinds() {
+		if kind.name == name {
+			return kind, true
+		}
+	}
+	return childKind{}, false
+}
+
+// ChildMain does the work of a child when args, the program's arguments, say
+// that this process is one. Main calls it before anything else, and exits with
+// the given status when it was handled.
+func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, exit int) {
+	if len(args) != 1 {
+		return false, 0
+	}
+	kind, is := childKindNamed(args[0])
+	if !is {
+		return false, 0
+	}
+	if err := kind.serve(stdin, stdout); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", kind.name, err)
+		return true, exitChildFailed
+	}
+	return true, 0
+}
+
+// serve is the child's side: limits first, before a byte of the request is read.
+func (k childKind) serve(stdin io.Reader, stdout io.Writer) error {
+	if err := k.limitSelf(); err != nil {
+		return err
+	}
+	request, err := io.ReadAll(io.LimitReader(stdin, maxChildRequest))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), k.wall)
+	defer cancel()
+	reply, err := k.work(ctx, request)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(stdout).Encode(reply)
+}
+
+func (k childKind) limitSelf() error {
+	limits := map[int]unix.Rlimit{
+		unix.RLIMIT_CORE: {}, // a core would hold rendered secrets
+		unix.RLIMIT_DATA: {Cur: k.data, Max: k.data},
+	}
+	if k.cpu > 0 {
+		// At the soft limit the child says why it ends; at the hard one it is killed.
+		limits[unix.RLIMIT_CPU] = unix.Rlimit{Cur: k.cpu, Max: k.cpu + 1}
+		endAtCPULimit()
+	}
+	for which, limit := range limits {
+		if err := unix.Setrlimit(which, &limit); err != nil {
+			return fmt.Errorf("cannot limit the child: %v", err)
+		}
+	}
+	// Collect harder when the limit comes near, instead of dying of garbage.
+	debug.SetMemoryLimit(int64(k.data / 4 * 3))
+	// By group, which is ours alone: by process it would be one thread only.
+	if err := unix.Setpriority(unix.PRIO_PGRP, 0, childNice); err != nil {
+		return fmt.Errorf("cannot lower the child's priority: %v", err)
+	}
+	return nil
+}
+
+func endAtCPULimit() {
+	spent := make(chan os.Signal, 1)
+	signal.Notify(spent, syscall.SIGXCPU)
+	go func() {
+		<-spent
+		os.Exit(exitChildCPU)
+	}()
+}
+
+// ChildError is a child that died of its limits or crashed over what it was
+// given. The repository is to blame, not this host.
+type ChildError struct {
+	Doing string // what it was to do: `render commit "abc"`
+	Cause string
+}
+
+// Error says what could not be done and why.
+func (e *ChildError) Error() string { return fmt.Sprintf("cannot %s: %s", e.Doing, e.Cause) }
+
+// runChild is the parent's side: it starts a child, gives it the request, and
+// reads the reply. It returns after the child is gone. The error is a
+// *ChildError, or says that the child could not be run at all, or that ctx ended.
+func runChild(ctx context.Context, name, doing string, request, reply any) error {
+	kind, is := childKindNamed(name)
+	if !is {
+		panic("internal error: no child named " + name)
+	}
+	input, err := json.Marshal(request)
+	if err != nil {
+		return fmt.Errorf("cannot %s: %v", doing, err)
+	}
+	// The death signal is tied to the thread that starts the child: keep it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	deadline, cancel := context.WithTimeout(ctx, kind.wall+childKillDelay)
+	defer cancel()
+	output, said := &bounded{max: maxChildReply}, &bounded{max: maxChildStderr}
+	cmd := childCommand(deadline, kind.name)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), output, said
+	err = cmd.Run()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("cannot %s: %w", doing, context.Cause(ctx))
+	case output.over:
+		return &ChildError{doing, fmt.Sprintf("the result is larger than %d MiB", maxChildReply>>20)}
+	case cmd.ProcessState == nil:
+		return fmt.Errorf("cannot %s: cannot start a child: %v", doing, err)
+	case deadline.Err() != nil:
+		return &ChildError{doing, fmt.Sprintf("the child took longer than %s", kind.wall)}
+	case err != nil:
+		return &ChildError{doing, kind.causeOfDeath(cmd.ProcessState, said.String())}
+	}
+	if err := json.Unmarshal(output.Bytes(), reply); err != nil {
+		return &ChildError{doing, "the child's answer cannot be read"}
+	}
+	return nil
+}
+
+// childCommand starts this very program, also after an upgrade has replaced its
+// file, as the leader of a process group that is killed as a whole.
+func childCommand(ctx context.Context, name string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", name)
+	cmd.Args[0] = "evenkeel"
+	cmd.Dir = "/"
+	cmd.Env = childEnvironment()
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	cmd.WaitDelay = childKillDelay
+	return cmd
+}
+
+// childEnvironment passes on what reaching a server needs, and nothing else.
+func childEnvironment() []string {
+	env := []string{}
+	for _, name := range []string{
+		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ",
+	} {
+		if value, set := os.LookupEnv(name); set {
+			env = append(env, name+"="+value)
+		}
+	}
+	return env
+}
+
+// causeOfDeath reads how a child ended. Of its stderr it repeats only the
+// runtime's own words: a panic may quote what was being rendered.
+func (k childKind) causeOfDeath(state *os.ProcessState, said string) string {
+	status, _ := state.Sys().(syscall.WaitStatus)
+	switch {
+	case mentionsMemory(said):
+		return fmt.Sprintf("the child ran out of memory (%d MiB)", k.data>>20)
+	case state.ExitCode() == exitChildCPU, status.Signal() == syscall.SIGXCPU:
+		return fmt.Sprintf("the child used more than %d seconds of processor time", k.cpu)
+	case status.Signaled() && status.Signal() == syscall.SIGKILL && k.usedUp(state):
+		return fmt.Sprintf("the child used more than %d seconds of processor time", k.cpu)
+	case status.Signaled():
+		return fmt.Sprintf("the child was killed by signal %q", status.Signal())
+	case strings.Contains(said, "stack overflow"), strings.Contains(said, "stack exceeds"):
+		return "the child ran out of stack"
+	case state.ExitCode() == exitChildFailed:
+		line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+		return line
+	}
+	return fmt.Sprintf("the child crashed with status %d", state.ExitCode())
+}
+
+func (k childKind) usedUp(state *os.ProcessState) bool {
+	used := state.UserTime() + state.SystemTime()
+	return k.cpu > 0 && used >= time.Duration(k.cpu)*time.Second
+}
+
+// errOverflow ends a child that writes more than it may.
+var errOverflow = errors.New("more output than allowed")
+
+// bounded keeps what a child writes, up to a limit. More on stdout ends the
+// child by a closed pipe; what is cut off of stderr is not missed.
+type bounded struct {
+	bytes.Buffer
+	max  int
+	over bool
+}
+
+func (b *bounded) Write(p []byte) (int, error) {
+	if b.Len()+len(p) > b.max {
+		b.Buffer.Write(p[:b.max-b.Len()])
+		b.over = true
+		if b.max == maxChildStderr {
+			return len(p), nil
+		}
+		return 0, errOverflow
+	}
+	return b.Buffer.Write(p)
+}
+
+// mentionsMemory knows the words with which the Go runtime and the C library
+// give up when the system gives them no more memory.
+func mentionsMemory(said string) bool {
+	for _, words := range []string{"out of memory", "cannot allocate memory", "cannot map pages", "pthread_create failed", "failed to create new OS thread"} {
+		if strings.Contains(said, words) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/source"
+)
+
+// childRepo makes a real repository with one commit of the given files.
+func childRepo(t *testing.T, files map[string]string) (remote source.Remote, commit string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	childGit(t, dir, "init", "-q", "-b", "main")
+	return source.Remote{URL: dir, Branch: "main"}, childCommit(t, dir)
+}
+
+func childCommit(t *testing.T, dir string) string {
+	t.Helper()
+	childGit(t, dir, "add", "-A")
+	childGit(t, dir, "commit", "-q", "--allow-empty", "-m", "a change")
+	return childGit(t, dir, "rev-parse", "HEAD")
+}
+
+func childGit(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.Command("git", args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "HOME="+dir, "GIT_CONFIG_NOSYSTEM=1",
+		"GIT_AUTHOR_NAME=Ada", "GIT_AUTHOR_EMAIL=a@example.org", "GIT_COMMITTER_NAME=Ada", "GIT_COMMITTER_EMAIL=a@example.org")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("git %v: %v\n%s", args, err, out)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// motd is a repository whose only role renders one template.
+func motd(template string) map[string]string {
+	return map[string]string{
+		"fleet.yaml":                     "hosts:\n  - match: web-*\n    roles: [base]\n",
+		"roles/base/files/etc/motd.tmpl": template,
+	}
+}
+
+func renderRequest(remote source.Remote, commit string) RenderRequest {
+	return RenderRequest{Remote: remote, Commit: commit, Facts: manifest.Facts{Name: "web-1"}}
+}
+
+func TestChildrenFetchAndRender(t *testing.T) {
+	remote, commit := childRepo(t, motd("I am {{ .facts.name }}\n"))
+	fetched, err := FetchChild(t.Context(), FetchRequest{Remote: remote, Dir: t.TempDir(), Prior: commit})
+	if err != nil || fetched.Commit != commit || fetched.Ancestry != source.Same {
+		t.Fatalf("FetchChild gave %+v, %v", fetched, err)
+	}
+	reply, err := RenderChild(t.Context(), renderRequest(remote, commit))
+	if err != nil || len(reply.Problems) > 0 || reply.Target == nil {
+		t.Fatalf("RenderChild gave problems %v, error %v", reply.Problems, err)
+	}
+	file := reply.Target.State.Paths["/etc/motd"]
+	if got := string(reply.Target.Content[file.Digest]); got != "I am web-1\n" {
+		t.Errorf("/etc/motd is %q", got)
+	}
+	if reply.Target.Commit != commit || reply.Info.Subject != "a change" {
+		t.Errorf("target of %q, info %+v", reply.Target.Commit, reply.Info)
+	}
+}
+
+func TestProblemsOfTheTreeAndOfTheManifestComeBack(t *testing.T) {
+	files := motd("{{ .vars.missing }}\n")
+	remote, commit := childRepo(t, files)
+	reply, err := RenderChild(t.Context(), renderRequest(remote, commit))
+	if err != nil || reply.Target != nil || len(reply.Problems) == 0 || reply.Problems[0].File != "roles/base/files/etc/motd.tmpl" {
+		t.Errorf("a missing key gave problems %v, error %v", reply.Problems, err)
+	}
+	if err := os.Symlink("/etc/passwd", filepath.Join(remote.URL, "roles/base/files/etc/link")); err != nil {
+		t.Fatal(err)
+	}
+	reply, err = RenderChild(t.Context(), renderRequest(remote, childCommit(t, remote.URL)))
+	if err != nil || len(reply.Problems) != 1 || reply.Problems[0].File != "roles/base/files/etc/link" {
+		t.Errorf("a symbolic link gave problems %v, error %v", reply.Problems, err)
+	}
+}
+
+func TestReasonsSurviveThePipe(t *testing.T) {
+	remote, commit := childRepo(t, motd("x\n"))
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed.Close()
+	fetch := func(remote source.Remote) error {
+		_, err := FetchChild(t.Context(), FetchRequest{Remote: remote, Dir: t.TempDir()})
+		return err
+	}
+	render := func(change func(*RenderRequest)) error {
+		r := renderRequest(remote, commit)
+		change(&r)
+		_, err := RenderChild(t.Context(), r)
+		return err
+	}
+	childGit(t, remote.URL, "checkout", "-q", "--orphan", "other")
+	if err := os.Remove(filepath.Join(remote.URL, "fleet.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	other := childCommit(t, remote.URL)
+	for name, row := range map[string]struct {
+		err  error
+		want source.Reason
+	}{
+		"nobody listens":                  {fetch(source.Remote{URL: "http://" + closed.Addr().String() + "/r.git", Branch: "main"}), source.Unreachable},
+		"the branch is gone":              {fetch(source.Remote{URL: remote.URL, Branch: "gone"}), source.NoBranch},
+		"the commit is not there":         {render(func(r *RenderRequest) { r.Commit = strings.Repeat("1", 40) }), source.Garbage},
+		"the prior commit is no ancestor": {render(func(r *RenderRequest) { r.Prior = other }), source.Rewritten},
+	} {
+		var own *source.Error
+		if !errors.As(row.err, &own) || own.Reason != row.want {
+			t.Errorf("%s: got %v, want reason %q", name, row.err, row.want)
+		}
+	}
+	if err := render(func(r *RenderRequest) { r.Prior, r.AllowRewrite = other, true }); err != nil {
+		t.Errorf("a rewritten branch that the host allows: %v", err)
+	}
+}
+
+func TestHostileTemplatesEndAtTheLimits(t *testing.T) {
+	for name, row := range map[string]struct{ template, want string }{
+		"a template that doubles a string for ever": {
+			`{{ define "x" }}{{ template "x" (print . .) }}{{ end }}{{ template "x" "0123456789abcdef" }}`, "memory"},
+		"a template that never ends": {
+			`{{ range 1000000000 }}{{ range 1000000000 }}{{ end }}{{ end }}`, "processor time"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			remote, commit := childRepo(t, motd(row.template))
+			_, err := RenderChild(t.Context(), renderRequest(remote, commit))
+			var died *ChildError
+			if !errors.As(err, &died) || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), commit) {
+				t.Errorf("got %v, want a ChildError about %s", err, row.want)
+			}
+		})
+	}
+}
+
+func TestChildIsKilledWhenTheContextEnds(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	gone := make(chan error, 1)
+	go func() {
+		conn, err := silent.Accept()
+		if err != nil {
+			gone <- err
+			return
+		}
+		defer conn.Close()
+		io.ReadAtLeast(conn, make([]byte, 1), 1)
+		cancel() // the child is in the middle of its question
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		_, err = io.Copy(io.Discard, conn)
+		gone <- err
+	}()
+	_, err = FetchChild(ctx, FetchRequest{
+		Remote: source.Remote{URL: "http://" + silent.Addr().String() + "/r.git", Branch: "main"}, Dir: t.TempDir(),
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want the context's error", err)
+	}
+	if err := <-gone; errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the child lives on")
+	}
+}
+
+func TestChildMainLeavesOtherArgumentsAlone(t *testing.T) {
+	for _, args := range [][]string{nil, {"run"}, {"child-fetch", "x"}, {"child-other"}} {
+		if handled, _ := ChildMain(args, strings.NewReader(""), io.Discard); handled {
+			t.Errorf("%q was taken for a child", args)
+		}
+	}
+}
+
+func TestBrokenRequestIsAPlainError(t *testing.T) {
+	cmd := childCommand(t.Context(), "child-render")
+	cmd.Stdin = strings.NewReader("{")
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != exitChildFailed || strings.Contains(string(out), "goroutine") {
+		t.Errorf("got %v, %q", err, out)
+	}
+	if fmt.Sprint(cmd.Env) == fmt.Sprint(os.Environ()) {
+		t.Error("the child got the daemon's environment")
+	}
+}
