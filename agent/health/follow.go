@@ -16,13 +16,13 @@ const (
 
 )
 
-// Settle watches one unit after its job for its settle time. A restart by
-// somebody else, which is no failure, begins the time again, a few times.
-func Settle(ctx context.Context, m units.Manager, w Watched, settle time.Duration) Finding {
-	w.Service.Settle = settle
+// Settle watches the units of a wave after their jobs, each for its service's
+// settle time. A restart by somebody else, which is no failure, begins the time
+// again, a few times. The first failure ends it for all.
+func (p *Prober) Settle(ctx context.Context, wave []Watched) []Finding {
 	enough := make(chan struct{})
 	close(enough)
-	return follow(ctx, m, []Watched{w}, settlePoll, enough)[0]
+	return follow(ctx, p.Manager, wave, settlePoll, enough)
 }
 
 // follow looks at units again and again: until one has failed, until the context

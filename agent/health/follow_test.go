@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
 
@@ -190,7 +191,8 @@ func TestSettle(t *testing.T) {
 					settle = 10 * sec
 				}
 				w := Watched{Name: "app.service", Was: was, SkippedBefore: row.before}
-				found := Settle(t.Context(), systemd, w, max(settle, 0))
+				w.Service.Settle = max(settle, 0)
+				found := settleOne(t.Context(), systemd, w)
 				took := time.Since(begin)
 				if found.OK != (row.why == "") || !strings.Contains(found.Why, row.why) || found.Interrupted {
 					t.Errorf("found %+v, want why %q", found, row.why)
@@ -223,7 +225,7 @@ func TestSettleCatchesCrashLoop(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if found := Settle(t.Context(), systemd, Watched{Name: "app.service", Was: was}, 3*sec); found.OK {
+			if found := settleOne(t.Context(), systemd, app(was, 3*sec)); found.OK {
 				t.Errorf("offset %s: %+v, want a failure", offset, found)
 			}
 		})
@@ -242,8 +244,7 @@ func TestSettleWithoutAnAnswerFromSystemd(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			systemd := &story{begin: time.Now(), units: map[string][]state{"app.service": {{0, running("a")}}}}
 			systemd.mute = func(since time.Duration) bool { return since > sec && since < row.back }
-			w := Watched{Name: "app.service", Was: running("a")}
-			found := Settle(t.Context(), systemd, w, 5*sec)
+			found := settleOne(t.Context(), systemd, app(running("a"), 5*sec))
 			if found.OK != (row.why == "") || !strings.Contains(found.Why, row.why) {
 				t.Errorf("%s: %+v", row.about, found)
 			}
@@ -256,9 +257,37 @@ func TestSettleInterrupted(t *testing.T) {
 		systemd := &story{begin: time.Now(), units: map[string][]state{"app.service": {{0, running("a")}}}}
 		ctx, cancel := context.WithTimeout(t.Context(), 3*sec)
 		defer cancel()
-		found := Settle(ctx, systemd, Watched{Name: "app.service", Was: running("a")}, 10*sec)
+		found := settleOne(ctx, systemd, app(running("a"), 10*sec))
 		if found.OK || !found.Interrupted || found.Why != "" {
 			t.Errorf("found %+v, want it interrupted and nothing else", found)
+		}
+	})
+}
+
+func app(was units.Detail, settle time.Duration) Watched {
+	return Watched{Name: "app.service", Was: was, Service: plan.Service{Settle: settle}}
+}
+
+func settleOne(ctx context.Context, systemd *story, w Watched) Finding {
+	return (&Prober{Manager: systemd}).Settle(ctx, []Watched{w})[0]
+}
+
+func TestSettleGivesEachUnitItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		begin := time.Now()
+		systemd := &story{begin: begin, units: map[string][]state{
+			"db.service":  {{0, running("a")}, {5 * sec, unit("failed", "failed", "a")}},
+			"app.service": {{0, running("a")}},
+		}}
+		db := app(running("a"), 2*sec)
+		db.Name = "db.service"
+		got := (&Prober{Manager: systemd}).Settle(t.Context(), []Watched{db, app(running("a"), 4*sec)})
+		if len(got) != 2 || !got[0].OK || !got[1].OK || time.Since(begin) != 4*sec {
+			t.Errorf("findings %+v after %s, want both good after the longer time", got, time.Since(begin))
+		}
+		got = (&Prober{Manager: systemd}).Settle(t.Context(), []Watched{app(running("a"), 10*sec), db})
+		if len(got) != 2 || got[1].OK || got[1].Unit != "db.service" || time.Since(begin) > 6*sec {
+			t.Errorf("findings %+v after %s, want the failure as soon as it is there", got, time.Since(begin))
 		}
 	})
 }

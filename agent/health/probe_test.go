@@ -17,8 +17,8 @@ import (
 	"evenkeel/agent/plan"
 )
 
-// app is a server that behaves badly in many ways.
-func app(t *testing.T) *httptest.Server {
+// badServer is one that behaves badly in many ways.
+func badServer(t *testing.T) *httptest.Server {
 	t.Helper()
 	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {}))
 	t.Cleanup(other.Close)
@@ -65,7 +65,7 @@ func app(t *testing.T) *httptest.Server {
 
 func TestTryHTTP(t *testing.T) {
 	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	server := app(t)
+	server := badServer(t)
 	for _, row := range []struct{ about, url, evidence string }{
 		{"any 2xx passes", server.URL + "/ok", ""},
 		{"a redirect on the host is followed", server.URL + "/here", ""},
@@ -94,7 +94,7 @@ func TestTryHTTP(t *testing.T) {
 }
 
 func TestTryTCP(t *testing.T) {
-	server := app(t)
+	server := badServer(t)
 	p := &Prober{}
 	if got := p.Try(t.Context(), plan.Check{TCP: server.Listener.Addr().String()}); !got.OK || got.Check != "tcp "+server.Listener.Addr().String() {
 		t.Errorf("a port that listens: %+v", got)
