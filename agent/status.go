@@ -121,22 +121,17 @@ type UnitStatus struct {
 	Since     time.Time `json:"since,omitzero"`     // of that state
 	Restarted time.Time `json:"restarted,omitzero"` // when evenkeel last started or restarted it
 	Why       string    `json:"why,omitempty"`      // the reason it had for that
+	Problem   string    `json:"problem,omitempty"`  // why it is not as it should be, "" when it is
 }
 
 // HistoryEntry is one pass that changed something or failed.
 type HistoryEntry struct {
-	When     time.Time       `json:"when"`
-	Commit   string          `json:"commit"`
-	Subject  string          `json:"subject,omitempty"`
-	Result   Result          `json:"result"`
-	Reason   string          `json:"reason,omitempty"`
-	Restarts []RestartReason `json:"restarts,omitempty"`
-}
-
-// RestartReason says why a unit was started, restarted, reloaded or stopped.
-type RestartReason struct {
-	Unit string `json:"unit"`
-	Why  string `json:"why"`
+	When     time.Time `json:"when"`
+	Commit   string    `json:"commit"`
+	Subject  string    `json:"subject,omitempty"`
+	Result   Result    `json:"result"`
+	Reason   string    `json:"reason,omitempty"`
+	Restarts []string  `json:"restarts,omitempty"` // each with its reason: "restart app.service: /etc/app.conf changed"
 }
 
 // WriteStatus replaces the status file in one step, so a reader never sees half
