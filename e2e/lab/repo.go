@@ -129,10 +129,16 @@ func (r *Repo) Remove(path string) {
 // Commit commits the work tree as it is, pushes, and gives the commit's id.
 func (r *Repo) Commit(message string) string {
 	r.t.Helper()
-	r.git(r.work, "add", "--all")
-	r.git(r.work, "commit", "--quiet", "--allow-empty", "-m", message)
+	r.CommitOnly(message)
 	r.git(r.work, "push", "--quiet", "origin", "HEAD:refs/heads/"+Branch)
 	return r.Head()
+}
+
+// CommitOnly commits the work tree as it is, without pushing.
+func (r *Repo) CommitOnly(message string) {
+	r.t.Helper()
+	r.git(r.work, "add", "--all")
+	r.git(r.work, "commit", "--quiet", "--allow-empty", "-m", message)
 }
 
 // Head is the id of the work tree's commit.
@@ -145,6 +151,14 @@ func (r *Repo) Head() string {
 func (r *Repo) Reset(commit string) {
 	r.t.Helper()
 	r.git(r.work, "reset", "--quiet", "--hard", commit)
+}
+
+// Restore makes the work tree's files those of an earlier commit, for a new
+// commit on top of the present one.
+func (r *Repo) Restore(commit string) {
+	r.t.Helper()
+	r.git(r.work, "rm", "-r", "--quiet", "--ignore-unmatch", ".")
+	r.git(r.work, "checkout", "--quiet", commit, "--", ".")
 }
 
 // ForcePush makes the branch point at the work tree's commit, whatever it

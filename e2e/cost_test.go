@@ -1,0 +1,81 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+
+	"evenkeel/e2e/lab"
+)
+
+// What the daemon costs a host that it keeps: memory after ten deploys, and
+// processor time of a poll that finds nothing new.
+func TestCostOfTheDaemon(t *testing.T) {
+	const (
+		mostMemory = 20 << 20 // bytes resident
+		mostPoll   = 1000     // µs of processor time
+	)
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		s := newSite(t, h)
+		s.settled()
+		for i := range 10 {
+			s.repo.Write("roles/base/files/etc/shop/secret.conf", fmt.Sprintf("deploy %d\n", i))
+			s.waitGood(s.repo.Commit(fmt.Sprintf("deploy %d", i)))
+		}
+		memory := s.residentMemory()
+
+		const polls = 20
+		from, used := s.server.Requests(), s.processorTime()
+		h.WaitFor("some idle polls", soon, func() bool { return s.server.Requests() >= from+polls })
+		used = s.processorTime() - used
+		made := s.server.Requests() - from
+
+		fmt.Fprintf(os.Stderr, "%s: %.1f MB resident after ten deploys, %d µs of CPU for each of %d requests of idle polls\n",
+			h.Release, float64(memory)/(1<<20), used/int64(made), made)
+		if memory > mostMemory {
+			t.Errorf("the daemon has %d bytes resident after ten deploys, more than %d", memory, mostMemory)
+		}
+		if used/int64(made) > mostPoll {
+			t.Errorf("an idle poll costs %d µs of CPU, more than %d", used/int64(made), mostPoll)
+		}
+	})
+}
+
+// residentMemory of the daemon, in bytes.
+func (s *site) residentMemory() int64 {
+	s.t.Helper()
+	pid := s.host.Property("evenkeel.service", "MainPID")
+	for line := range strings.Lines(s.host.Must("cat", "/proc/"+pid+"/status")) {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmRSS:" {
+			return s.number(fields[1]) << 10
+		}
+	}
+	s.t.Fatalf("process %s has no VmRSS", pid)
+	return 0
+}
+
+// processorTime that the daemon and its children have used so far, in µs.
+func (s *site) processorTime() int64 {
+	s.t.Helper()
+	group := s.host.Property("evenkeel.service", "ControlGroup")
+	for line := range strings.Lines(s.host.Must("cat", "/sys/fs/cgroup"+group+"/cpu.stat")) {
+		if value, ok := strings.CutPrefix(line, "usage_usec "); ok {
+			return s.number(strings.TrimSpace(value))
+		}
+	}
+	s.t.Fatalf("the control group %s has no usage_usec", group)
+	return 0
+}
+
+func (s *site) number(text string) int64 {
+	s.t.Helper()
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
