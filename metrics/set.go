@@ -1,0 +1,209 @@
+package metrics
+
+import (
+	"slices"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Build says which program this is.
+type Build struct{ Version, Revision, GoVersion string }
+
+// Commits are the hashes of the newest commit of the branch, of the one whose
+// files are on the host, and of the last one that proved itself; "" for none.
+type Commits struct{ Target, Applied, Good string }
+
+// Standing is how the newest commit of the branch stands on this host, and
+// whether the agent acts at all. Each is something to alert on.
+type Standing struct {
+	Rejected bool // it failed here, and is not tried again
+	Refused  bool // it has faults that were found before anything was touched
+	Waiting  bool // it needs something that is not there yet
+	Held     bool // the agent stopped acting and waits for a person or another commit
+}
+
+// Words that the agent counts by. All series exist from the start, so that a
+// rate over one that was never counted is zero, not nothing. A word that is
+// missing here is counted as other.
+const other = "other"
+
+func results() []string {
+	return []string{"unchanged", "good", "refused", "waiting", "rejected", "undone", "superseded", "watching", "held", "failed", other}
+}
+
+func stages() []string {
+	return []string{"fetching", "rendering", "observing", "validating", "staging", "applying", "watching", "reverting", other}
+}
+
+func revertReasons() []string { return []string{"step", "unit", "check", "interrupted", other} }
+
+func sourceReasons() []string {
+	return []string{"unreachable", "auth", "no-branch", "garbage", "limit", "rewritten", other}
+}
+
+func verbs() []string { return []string{"start", "stop", "restart", "reload", other} }
+
+func jobResults() []string {
+	return []string{"done", "failed", "timeout", "dependency", other}
+}
+
+// Set is all the metrics of the agent. Its methods may run side by side.
+type Set struct {
+	lastPass    prometheus.Gauge
+	lastSuccess prometheus.Gauge
+	passes      *prometheus.CounterVec
+	stages      *prometheus.HistogramVec
+	phase       *info
+
+	commits  *info
+	rejected prometheus.Gauge
+	refused  prometheus.Gauge
+	waiting  prometheus.Gauge
+	held     prometheus.Gauge
+	reverts  *prometheus.CounterVec
+	unitJobs *prometheus.CounterVec
+
+	sourceUp      prometheus.Gauge
+	sourceContact prometheus.Gauge
+	sourceErrors  *prometheus.CounterVec
+}
+
+// New registers a set. It panics when one is registered there already, which is
+// a bug.
+func New(reg prometheus.Registerer, build Build) *Set {
+	s := &Set{
+		lastPass:    gauge("last_pass_timestamp_seconds", "When the last pass ended, whatever its result; 0 before the first."),
+		lastSuccess: gauge("last_success_timestamp_seconds", "When a pass last ended with the host at the newest commit of the branch."),
+		passes:      counter("passes_total", "Passes by how they ended.", "result"),
+		stages: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name:    namespace + "pass_duration_seconds",
+			Help:    "How long the stages of a pass took.",
+			Buckets: []float64{0.01, 0.1, 1, 10, 60, 600},
+		}, []string{"stage"}),
+		phase: newInfo("phase_info", "What the agent does at the moment.", "phase"),
+
+		commits:  newInfo("commit_info", "The newest commit of the branch, the one on the host, and the last good one.", "target", "applied", "good"),
+		rejected: gauge("rejected", "1 while the newest commit is one that failed on this host and is not tried again."),
+		refused:  gauge("refused", "1 while the newest commit has faults that were found before anything was touched."),
+		waiting:  gauge("waiting", "1 while the newest commit needs a user, group, binary or unit that is not there yet."),
+		held:     gauge("held", "1 while the agent has stopped acting."),
+		reverts:  counter("reverts_total", "Commits that were put back, by what failed.", "reason"),
+		unitJobs: counter("unit_jobs_total", "Jobs that systemd was asked for, by its answer.", "verb", "result"),
+
+		sourceUp:      gauge("source_up", "1 when the last look at the repository gave a commit."),
+		sourceContact: gauge("source_last_contact_timestamp_seconds", "When the repository last gave a commit; 0 before the first time."),
+		sourceErrors:  counter("source_errors_total", "Looks at the repository that gave no commit, by reason.", "reason"),
+	}
+	buildInfo := newInfo("build_info", "The program itself.", "version", "revision", "goversion")
+	buildInfo.set(build.Version, build.Revision, build.GoVersion)
+	s.phase.set("idle")
+	s.commits.set("", "", "")
+	s.initialise()
+	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
+		s.commits, s.rejected, s.refused, s.waiting, s.held, s.reverts, s.unitJobs,
+		s.sourceUp, s.sourceContact, s.sourceErrors)
+	return s
+}
+
+func (s *Set) initialise() {
+	for _, word := range results() {
+		s.passes.WithLabelValues(word)
+	}
+	for _, word := range stages() {
+		s.stages.WithLabelValues(word)
+	}
+	for _, word := range revertReasons() {
+		s.reverts.WithLabelValues(word)
+	}
+	for _, word := range sourceReasons() {
+		s.sourceErrors.WithLabelValues(word)
+	}
+	for _, verb := range verbs() {
+		for _, word := range jobResults() {
+			s.unitJobs.WithLabelValues(verb, word)
+		}
+	}
+}
+
+// Recall sets what is known from before a restart of the agent; a zero time is
+// not known.
+func (s *Set) Recall(lastPass, lastSuccess, lastContact time.Time) {
+	setTime(s.lastPass, lastPass)
+	setTime(s.lastSuccess, lastSuccess)
+	setTime(s.sourceContact, lastContact)
+}
+
+// PassEnded counts a pass. One that found nothing to do, or whose commit proved
+// itself, is a success.
+func (s *Set) PassEnded(result string, when time.Time) {
+	s.passes.WithLabelValues(known(results(), result)).Inc()
+	setTime(s.lastPass, when)
+	if result == "unchanged" || result == "good" {
+		setTime(s.lastSuccess, when)
+	}
+}
+
+// Stage records how long one stage of a pass took.
+func (s *Set) Stage(stage string, took time.Duration) {
+	s.stages.WithLabelValues(known(stages(), stage)).Observe(took.Seconds())
+}
+
+// Phase says what the agent does now.
+func (s *Set) Phase(phase string) { s.phase.set(phase) }
+
+// Commits says which commits count.
+func (s *Set) Commits(c Commits) { s.commits.set(c.Target, c.Applied, c.Good) }
+
+// Standing says how the newest commit stands.
+func (s *Set) Standing(now Standing) {
+	setBool(s.rejected, now.Rejected)
+	setBool(s.refused, now.Refused)
+	setBool(s.waiting, now.Waiting)
+	setBool(s.held, now.Held)
+}
+
+// Reverted counts a commit that was put back because of a step that could not be
+// done, a unit, a check, or because it was interrupted too often ("interrupted").
+func (s *Set) Reverted(reason string) {
+	s.reverts.WithLabelValues(known(revertReasons(), reason)).Inc()
+}
+
+// UnitJob counts a job with systemd's result word.
+func (s *Set) UnitJob(verb, result string) {
+	s.unitJobs.WithLabelValues(known(verbs(), verb), known(jobResults(), result)).Inc()
+}
+
+// SourceAnswered says that the repository gave a commit.
+func (s *Set) SourceAnswered(when time.Time) {
+	s.sourceUp.Set(1)
+	setTime(s.sourceContact, when)
+}
+
+// SourceFailed says that it did not.
+func (s *Set) SourceFailed(reason string) {
+	s.sourceUp.Set(0)
+	s.sourceErrors.WithLabelValues(known(sourceReasons(), reason)).Inc()
+}
+
+// known keeps the values of a label few.
+func known(words []string, word string) string {
+	if slices.Contains(words, word) {
+		return word
+	}
+	return other
+}
+
+func setBool(g prometheus.Gauge, on bool) {
+	if on {
+		g.Set(1)
+	} else {
+		g.Set(0)
+	}
+}
+
+func setTime(g prometheus.Gauge, when time.Time) {
+	if !when.IsZero() {
+		g.Set(float64(when.UnixMilli()) / 1000)
+	}
+}
