@@ -50,6 +50,24 @@ type meaning struct {
 	conflicts, after, before, triggers          []string
 }
 
+// shelf is what the places hold. Most names that are looked for stand nowhere.
+type shelf [len(places)][]string
+
+// stands reports whether a place has an entry of that name.
+func (s *Systemd) stands(place int, name string) bool {
+	if s.shelf == nil {
+		s.shelf = &shelf{}
+		for i, at := range places {
+			s.shelf[i] = s.disk.Names(at)
+		}
+	}
+	if len(s.shelf[place]) == 0 {
+		return false
+	}
+	_, ok := slices.BinarySearch(s.shelf[place], name)
+	return ok
+}
+
 // parsed keeps meanings by what they were read from. The same text is read very
 // often in a sweep.
 type parsed struct{ known sync.Map }
@@ -150,7 +168,10 @@ func (s *Systemd) ownName(name string) string {
 
 // linkOf gives the link that stands for a unit where its fragment is looked for.
 func (s *Systemd) linkOf(name string) (says, at string, ok bool) {
-	for _, place := range places {
+	for i, place := range places {
+		if !s.stands(i, name) {
+			continue
+		}
 		at := place + "/" + name
 		if says, ok := s.disk.Link(at); ok {
 			if !path.IsAbs(says) {
@@ -199,7 +220,10 @@ func (s *Systemd) fragment(name string, def *definition) (text string, found boo
 		names = append(names, template)
 	}
 	for _, n := range names {
-		for _, place := range places {
+		for i, place := range places {
+			if !s.stands(i, n) {
+				continue
+			}
 			at := place + "/" + n
 			if says, ok := s.disk.Link(at); ok {
 				if says == "/dev/null" {
@@ -232,8 +256,11 @@ func (s *Systemd) dropIns(name string) []string {
 	}
 	dirs = append(dirs, units.TypeOf(name)+".d")
 	var found []string
-	for _, place := range places {
+	for i, place := range places {
 		for _, dir := range dirs {
+			if !s.stands(i, dir) {
+				continue
+			}
 			for _, file := range s.disk.Names(place + "/" + dir) {
 				taken := func(p string) bool { return path.Base(p) == file }
 				if strings.HasSuffix(file, ".conf") && !slices.ContainsFunc(found, taken) {
@@ -252,7 +279,10 @@ func (s *Systemd) dropIns(name string) []string {
 // linked adds the units that have a link in a directory such as NAME.wants.
 func (s *Systemd) linked(name, suffix string, said []string) []string {
 	all := said
-	for _, place := range places {
+	for i, place := range places {
+		if !s.stands(i, name+suffix) {
+			continue
+		}
 		for _, other := range s.disk.Names(place + "/" + name + suffix) {
 			if units.Valid(other) == nil && !slices.Contains(all, other) {
 				all = append(all[:len(all):len(all)], other)

@@ -50,6 +50,7 @@ type Systemd struct {
 	target  string
 	parsed  *parsed // shared by clones, safe for them
 
+	shelf   *shelf  // of this call; nil when it must be made anew
 	off     bool
 	booting bool
 	queued  []*job // the boot's transaction, between BootBegin and BootFinish
@@ -121,6 +122,7 @@ func (s *Systemd) Clone(disk Disk, clock *int64) *Systemd {
 	c := *s
 	c.Before = nil
 	c.disk = disk
+	c.shelf = nil
 	c.clock = clock
 	if clock == nil {
 		c.clock = new(int64)
@@ -169,6 +171,7 @@ var errOff = errors.New("the host is off")
 
 // usable is what every call asks first.
 func (s *Systemd) usable(ctx context.Context) error {
+	s.shelf = nil
 	if s.off {
 		return errOff
 	}
@@ -179,6 +182,7 @@ func (s *Systemd) announce(effect string) {
 	if s.Before != nil {
 		s.Before(effect)
 	}
+	s.shelf = nil // the hook may have changed the disk
 }
 
 // Run is part of units.Manager.
@@ -251,6 +255,7 @@ func (s *Systemd) ResetFailed(ctx context.Context, name string) error {
 
 // Tick lets n seconds pass: processes die, and automatic restarts happen.
 func (s *Systemd) Tick(n int) {
+	s.shelf = nil
 	for range n {
 		*s.clock += second / 2
 		s.age()
