@@ -50,7 +50,7 @@ type Systemd struct {
 	target  string
 	parsed  *parsed // shared by clones, safe for them
 
-	shelf   *shelf  // of this call; nil when it must be made anew
+	shelf   *shelf // of this call; nil when it must be made anew
 	off     bool
 	booting bool
 	queued  []*job // the boot's transaction, between BootBegin and BootFinish
