@@ -56,7 +56,8 @@ sweep:
 	go test ./agent -run '^TestSweep' -sweep.points=$(POINTS) -timeout 0 -v
 
 demo: deps rootfs package
-	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb go run ./e2e/demo
+	go build -o build/demo ./e2e/demo
+	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb build/demo
 
 package: $(nfpm)
 	NFPM=$(nfpm) VERSION=$(VERSION) ARCH=$(ARCH) packaging/build

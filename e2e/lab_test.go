@@ -7,6 +7,9 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -85,6 +88,48 @@ func TestNetworkOfTheLabCanBeCut(t *testing.T) {
 			t.Errorf("a server started again does not answer: %v", err)
 		}
 	})
+}
+
+// The Git servers let in who has the password or the key, and nobody else.
+func TestServersOfTheLabAskWhoIsThere(t *testing.T) {
+	t.Parallel()
+	repo := theLab.Repo(t, "config")
+	repo.Write("README", "hello\n")
+	commit := repo.Commit("first")
+	dir := t.TempDir()
+	write := func(name, content string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	https, ssh := theLab.ServeTLS(t, repo, "deploy", "secret"), theLab.ServeSSH(t, repo)
+	ca := "http.sslCAInfo=" + write("ca.pem", https.CA())
+	withKey := "core.sshCommand=ssh -F none -o BatchMode=yes -o IdentitiesOnly=yes -o UserKnownHostsFile=" + write("known_hosts", ssh.KnownHosts) + " -i "
+	stranger := filepath.Join(dir, "stranger")
+	if out, err := exec.Command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", stranger).CombinedOutput(); err != nil {
+		t.Fatalf("cannot make a key: %v: %s", err, out)
+	}
+	for _, c := range []struct {
+		who    string
+		config string
+		url    string
+		let    bool
+	}{
+		{"https with the password", ca, strings.Replace(https.URL(), "://", "://deploy:secret@", 1), true},
+		{"https with another password", ca, strings.Replace(https.URL(), "://", "://deploy:guess@", 1), false},
+		{"https without the authority", "http.sslVerify=true", strings.Replace(https.URL(), "://", "://deploy:secret@", 1), false},
+		{"ssh with the key", withKey + write("key", ssh.Key), ssh.URL, true},
+		{"ssh with another key", withKey + stranger, ssh.URL, false},
+	} {
+		cmd := exec.Command("git", "-c", c.config, "ls-remote", c.url)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "GIT_TERMINAL_PROMPT=0", "GIT_CONFIG_GLOBAL=/dev/null"}
+		out, err := cmd.CombinedOutput()
+		if let := err == nil && strings.HasPrefix(string(out), commit); let != c.let {
+			t.Errorf("%s: let in is %v, want %v: %v: %s", c.who, let, c.let, err, out)
+		}
+	}
 }
 
 func isTimeout(err error) bool {

@@ -197,6 +197,13 @@ func (h *Host) IsOn() bool {
 	return h.leader != 0 && !isClosed(h.ended)
 }
 
+// Leader is the host's PID 1 as this machine sees it, 0 when it is off.
+func (h *Host) Leader() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.leader
+}
+
 // PowerCut ends all processes of the host at once, as a pulled plug does. What
 // programs had handed to the kernel stays on the disk.
 func (h *Host) PowerCut() {

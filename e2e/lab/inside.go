@@ -47,9 +47,7 @@ func (h *Host) Script(script string) string {
 }
 
 func (h *Host) run(stdin string, args ...string) (string, error) {
-	h.mu.Lock()
-	leader := h.leader
-	h.mu.Unlock()
+	leader := h.Leader()
 	if leader == 0 {
 		return "", fmt.Errorf("cannot run %q: the host is off", args)
 	}
@@ -189,9 +187,7 @@ func (h *Host) HTTP() *http.Client {
 // namespace that its thread was in, so the thread goes there and then dies:
 // its goroutine ends without unlocking it.
 func (h *Host) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	h.mu.Lock()
-	leader := h.leader
-	h.mu.Unlock()
+	leader := h.Leader()
 	if leader == 0 {
 		return nil, errors.New("cannot dial: the host is off")
 	}

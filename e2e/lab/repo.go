@@ -39,8 +39,15 @@ func (l *Lab) Repo(t T, name string) *Repo {
 	r.git(r.bare, "config", "http.receivepack", "false")
 	r.git(dir, "clone", "--quiet", r.bare, r.work)
 	r.git(r.work, "checkout", "--quiet", "-B", Branch)
+	// So that a person in the work tree can just commit and push.
+	r.git(r.work, "config", "push.default", "current")
+	r.git(r.work, "config", "user.name", "A. Author")
+	r.git(r.work, "config", "user.email", "author@example.com")
 	return r
 }
+
+// Work is the folder of the work tree.
+func (r *Repo) Work() string { return r.work }
 
 // WriteTree puts the files of a txtar archive into the work tree.
 func (r *Repo) WriteTree(archive string) {
