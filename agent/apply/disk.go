@@ -64,7 +64,7 @@ func (d *Disk) openDir(name string) (*diskDir, error) {
 		}
 		fd, err := openSubdir(at, step, flags)
 		if at != d.root {
-			unix.Close(at)
+			_ = unix.Close(at) // opened for the way only
 		}
 		walked = path.Join(walked, step)
 		if err != nil {

@@ -147,11 +147,14 @@ func (d *diskDir) setDirAttr(name string, attr Attr) error {
 	if err != nil {
 		return err
 	}
-	defer unix.Close(fd)
-	if err := setAttr(fd, attr); err != nil {
-		return err
+	err = setAttr(fd, attr)
+	if err == nil {
+		err = again(func() error { return unix.Fsync(fd) })
 	}
-	return again(func() error { return unix.Fsync(fd) })
+	if closed := unix.Close(fd); err == nil {
+		err = closed
+	}
+	return err
 }
 
 func (d *diskDir) Exchange(a, b string) error {

@@ -15,7 +15,11 @@ func TestDiskConforms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { disk.Close() })
+		t.Cleanup(func() {
+			if err := disk.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 		return disk
 	})
 }

@@ -231,7 +231,9 @@ func TestDiskRacingLinkGetsNothingOutside(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		dir.Close()
+		if err := dir.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	close(stop)
 	<-done

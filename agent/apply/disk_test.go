@@ -27,7 +27,11 @@ func diskAt(t *testing.T, root string) *Disk {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { disk.Close() })
+	t.Cleanup(func() {
+		if err := disk.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return disk
 }
 
@@ -37,7 +41,11 @@ func openAt(t *testing.T, disk *Disk, name string) *diskDir {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { dir.Close() })
+	t.Cleanup(func() {
+		if err := dir.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	return dir
 }
 
@@ -79,13 +87,14 @@ func TestDiskOpenDir(t *testing.T) {
 			t.Errorf("%s: OpenDir(%q) = %v, want %v", row.about, row.path, err, row.want)
 		}
 		if err == nil {
-			dir.Close()
+			if err := dir.Close(); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	for _, name := range []string{"etc", "", "/etc/", "/etc/../etc", "/../etc", "//etc", "/etc/./app"} {
 		if dir, err := disk.OpenDir(name); err == nil {
-			dir.Close()
-			t.Errorf("OpenDir(%q) succeeded; want a refusal of a path that is not absolute and clean", name)
+			t.Errorf("OpenDir(%q) succeeded; want a refusal of a path that is not absolute and clean (%v)", name, dir.Close())
 		}
 	}
 }
