@@ -18,6 +18,14 @@ import (
 var plain = apply.Attr{Mode: 0o644}
 
 func TestConform(t *testing.T) {
+	t.Run("the disk", func(t *testing.T) {
+		applytest.Conform(t, func(t *testing.T) apply.FS {
+			disk, err := apply.NewDisk(t.TempDir())
+			must(t, err)
+			t.Cleanup(func() { must(t, disk.Close()) })
+			return disk
+		})
+	})
 	t.Run("the model itself", func(t *testing.T) {
 		applytest.Conform(t, func(*testing.T) apply.FS { return applytest.New(applytest.Options{}) })
 	})
