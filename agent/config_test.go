@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -169,5 +170,50 @@ func TestUsesSSH(t *testing.T) {
 		if got := (Config{Repo: repo}).UsesSSH(); got != want {
 			t.Errorf("%q: got %v, want %v", repo, got, want)
 		}
+	}
+}
+
+// commented finds the keys of the sample that wait for somebody to uncomment them.
+var commented = regexp.MustCompile(`(?m)^#(\w+:|  \w+: )`)
+
+func TestSampleConfigShowsEveryKeyAndLoads(t *testing.T) {
+	sample, err := os.ReadFile("../packaging/etc/evenkeel/config.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	manual, err := os.ReadFile("../docs/evenkeel.8.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := (&Config{}).keys(&configReader{})
+	for key := range keys {
+		if !strings.Contains(string(manual), "**"+key+"**") {
+			t.Errorf("docs/evenkeel.8.md does not describe the key %q", key)
+		}
+		// Whoever moves these must change the units too.
+		if key == "state_dir" || key == "cache_dir" {
+			continue
+		}
+		if !regexp.MustCompile(`(?m)^#?` + key + `:`).Match(sample) {
+			t.Errorf("the sample configuration does not show the key %q", key)
+		}
+	}
+
+	_, _, problems := loadText(t, string(sample)+"host: a\n")
+	if !regexp.MustCompile(`^config.yaml:\d+: no repository is set[^\n]*$`).MatchString(problems) {
+		t.Errorf("as it is installed the sample must ask for a repository and nothing else, got: %s", problems)
+	}
+	full := commented.ReplaceAllString(string(sample), "$1")
+	full = regexp.MustCompile(`/etc/evenkeel/\w+(\.pem)?`).ReplaceAllString(full, "DIR/secret")
+	full = strings.Replace(full, "repo:\n", "repo: /srv/hosts.git\n", 1)
+	full = regexp.MustCompile(`(?m)^  token_file:.*\n`).ReplaceAllString(full, "") // one of two
+	c, _, problems := loadText(t, full)
+	if problems != "" {
+		t.Fatalf("the sample with everything uncommented: %s", problems)
+	}
+	want := defaultConfig()
+	if c.Interval != want.Interval || c.Listen != want.Listen || c.Probation != want.Probation || c.Branch != want.Branch ||
+		c.Path != want.Path || c.LogFormat != want.LogFormat || !reflect.DeepEqual(c.AllowRoots, want.AllowRoots) {
+		t.Errorf("the sample shows other values than the defaults: %+v", c)
 	}
 }
