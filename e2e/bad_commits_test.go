@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -75,6 +76,12 @@ func TestCommitThatFailsWhenItRunsIsReverted(t *testing.T) {
 					t.Errorf("good is %s and applied %s, want both %s", st.Good.Commit, st.Applied.Commit, good)
 				}
 				s.answers("hello from the first of them, this is test")
+				if got := s.metric("evenkeel_rejected"); got != "1" {
+					t.Errorf("evenkeel_rejected is %q, want 1", got)
+				}
+				if info := fmt.Sprintf("evenkeel_commit_info{applied=%q,good=%q,target=%q}", good, good, bad); s.metric(info) != "1" {
+					t.Errorf("there is no %s", info)
+				}
 			})
 		})
 	}

@@ -13,34 +13,40 @@ import (
 // Whatever happens to the repository, the services run on, and the reason is
 // where people and alerts look.
 var troubles = []struct {
-	what string
-	make func(s *site)
-	mend func(s *site)
+	what   string
+	reason string // its word in evenkeel_source_errors_total
+	make   func(s *site)
+	mend   func(s *site)
 }{
 	{
-		what: "an unreachable server",
+		what:   "an unreachable server",
+		reason: "unreachable",
 		make: func(s *site) { s.server.Stop() },
 		mend: func(s *site) { s.server.Start() },
 	},
 	{
-		what: "a network that is cut",
+		what:   "a network that is cut",
+		reason: "unreachable",
 		make: func(s *site) { s.host.CutNetwork() },
 		mend: func(s *site) { s.host.RestoreNetwork() },
 	},
 	{
-		what: "a server that answers 500",
+		what:   "a server that answers 500",
+		reason: "unreachable",
 		make: func(s *site) {
 			s.server.Answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of order", 500) })
 		},
 		mend: func(s *site) { s.server.Answer(nil) },
 	},
 	{
-		what: "a deleted branch",
+		what:   "a deleted branch",
+		reason: "no-branch",
 		make: func(s *site) { s.repo.DeleteBranch() },
 		mend: func(s *site) { s.repo.ForcePush() },
 	},
 	{
-		what: "a repository full of garbage",
+		what:   "a repository full of garbage",
+		reason: "garbage",
 		make: func(s *site) {
 			s.repo.Write("README.md", "something new to fetch\n")
 			s.repo.Commit("this one will be garbage")
@@ -60,8 +66,12 @@ func TestTroubleWithTheRepositoryTouchesNothing(t *testing.T) {
 			st := s.waitStatus(c.what+" to be in the status", func(st status) bool { return st.ContactError != "" })
 			t.Logf("%s: %s: %s", h.Release, c.what, st.ContactError)
 			s.untouched(c.what, files, running)
-			if up := s.metric("evenkeel_remote_up"); up != "0" {
-				t.Errorf("%s: evenkeel_remote_up is %q, want 0", c.what, up)
+			if up := s.metric("evenkeel_source_up"); up != "0" {
+				t.Errorf("%s: evenkeel_source_up is %q, want 0", c.what, up)
+			}
+			counter := `evenkeel_source_errors_total{reason="` + c.reason + `"}`
+			if n := s.metric(counter); n == "" || n == "0" {
+				t.Errorf("%s: %s is %q", c.what, counter, n)
 			}
 
 			c.mend(s)
@@ -93,6 +103,9 @@ func TestForcePushedBranchIsNotFollowed(t *testing.T) {
 		})
 		t.Logf("%s: %q %q %q", h.Release, st.Reason, st.ContactError, st.Refused)
 		s.untouched("a force-push", files, running)
+		if n := s.metric(`evenkeel_source_errors_total{reason="rewritten"}`); n == "" || n == "0" {
+			t.Errorf("no metric tells of the rewritten branch: %q", n)
+		}
 		if st.Good.Commit != second {
 			t.Errorf("good is %s, want %s", st.Good.Commit, second)
 		}
