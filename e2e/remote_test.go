@@ -21,14 +21,14 @@ var troubles = []struct {
 	{
 		what:   "an unreachable server",
 		reason: "unreachable",
-		make: func(s *site) { s.server.Stop() },
-		mend: func(s *site) { s.server.Start() },
+		make:   func(s *site) { s.server.Stop() },
+		mend:   func(s *site) { s.server.Start() },
 	},
 	{
 		what:   "a network that is cut",
 		reason: "unreachable",
-		make: func(s *site) { s.host.CutNetwork() },
-		mend: func(s *site) { s.host.RestoreNetwork() },
+		make:   func(s *site) { s.host.CutNetwork() },
+		mend:   func(s *site) { s.host.RestoreNetwork() },
 	},
 	{
 		what:   "a server that answers 500",
@@ -41,8 +41,8 @@ var troubles = []struct {
 	{
 		what:   "a deleted branch",
 		reason: "no-branch",
-		make: func(s *site) { s.repo.DeleteBranch() },
-		mend: func(s *site) { s.repo.ForcePush() },
+		make:   func(s *site) { s.repo.DeleteBranch() },
+		mend:   func(s *site) { s.repo.ForcePush() },
 	},
 	{
 		what:   "a repository full of garbage",
