@@ -169,7 +169,7 @@ func (a fileAttr) on(p plan.Path) plan.Path {
 // claim takes a path for one place of the repository; false when it may not be
 // managed, or something else has it.
 func (b *builder) claim(dest string, kind plan.Kind, place plan.Place) bool {
-	if fault, hint := b.opts.guard(dest, kind); fault != "" {
+	if fault, hint := b.policy.guard(dest, kind); fault != "" {
 		b.c.at(place, hint, "%s", fault)
 		return false
 	}

@@ -66,6 +66,10 @@ func (r *repo) readFleet() fleet {
 	if !ok {
 		return f
 	}
+	if list := resolve(hosts.value); list.Kind == yaml.MappingNode {
+		d.problem(list, `write "- match: NAME" for each`, "hosts: must be a list of entries, found a mapping")
+		return f
+	}
 	for _, n := range d.items(hosts.value, "hosts:") {
 		f.entries = append(f.entries, d.entry(n))
 	}
@@ -96,8 +100,12 @@ func (d *document) match(n *yaml.Node) (name string, labels map[string]string) {
 		d.glob(n)
 		return n.Value, nil
 	}
+	if n.Kind != yaml.MappingNode {
+		d.problem(n, "", "match: must be a pattern for host names, or {name: ..., labels: ...}, found %s", kindOf(n))
+		return "", nil
+	}
 	keys := d.fields(n, "match:", matchKeys())
-	if n.Kind == yaml.MappingNode && len(keys) == 0 && len(n.Content) == 0 {
+	if len(n.Content) == 0 {
 		d.problem(n, `match: "*" matches every host`, "match: is empty")
 	}
 	if p, ok := keys["name"]; ok {

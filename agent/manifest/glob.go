@@ -22,7 +22,10 @@ func validGlob(pattern string) bool {
 // covers reports whether a pattern names the path or a directory above it.
 // What cannot be matched covers nothing.
 func covers(pattern, name string) bool {
-	return matchParts(components(pattern), components(name), true)
+	if !strings.ContainsAny(pattern, "*?[\\") { // most are plain paths, and there are many
+		return pattern == "/" || name == pattern || strings.HasPrefix(name, pattern) && name[len(pattern)] == '/'
+	}
+	return matchBelow(components(pattern), components(name))
 }
 
 func components(p string) []string {
@@ -33,35 +36,28 @@ func components(p string) []string {
 	return strings.Split(p, "/")
 }
 
-// matchParts compares component by component. With below, a pattern that ends
-// before the name does still matches. Each "**" is tried at every place, so the
-// work is bounded by the number of components to the power of the "**" in the
-// pattern; maxStars keeps that small.
-func matchParts(pattern, name []string, below bool) bool {
-	return matchStars(pattern, name, below, maxStars)
-}
-
-// maxStars is how many "**" of a pattern are honoured; more match as one
-// component each.
-const maxStars = 3
-
-func matchStars(pattern, name []string, below bool, stars int) bool {
-	for len(pattern) > 0 {
-		if pattern[0] == "**" && stars > 0 {
-			for skip := 0; skip <= len(name); skip++ {
-				if matchStars(pattern[1:], name[skip:], below, stars-1) {
-					return true
-				}
+// matchBelow compares component by component: reached[i] says that the pattern
+// so far can stand for the first i components of the name. A pattern that ends
+// before the name does matches, because it names a directory above.
+func matchBelow(pattern, name []string) bool {
+	reached := make([]bool, len(name)+1)
+	reached[0] = true
+	for _, part := range pattern {
+		next := make([]bool, len(name)+1)
+		any := false
+		for i := range next {
+			switch {
+			case part == "**":
+				next[i] = reached[i] || i > 0 && next[i-1]
+			case i > 0 && reached[i-1]:
+				next[i], _ = path.Match(part, name[i-1]) // what is no pattern matches nothing
 			}
+			any = any || next[i]
+		}
+		if !any {
 			return false
 		}
-		if len(name) == 0 {
-			return false
-		}
-		if ok, err := path.Match(pattern[0], name[0]); err != nil || !ok {
-			return false
-		}
-		pattern, name = pattern[1:], name[1:]
+		reached = next
 	}
-	return below || len(name) == 0
+	return true
 }

@@ -47,12 +47,34 @@ func ownUnit(name string) bool { return strings.HasPrefix(name, "evenkeel") }
 // topDirectories are never managed themselves, only what is in them.
 func topDirectories() []string { return DefaultRoots() }
 
+// policy says which paths may be managed.
+type policy struct {
+	Options
+	denied []denial
+}
+
+// fault is what is wrong with the host's own config, nil when nothing is. A
+// pattern that matches nothing would deny nothing.
+func (p policy) fault() error {
+	for _, pattern := range p.Deny {
+		if !path.IsAbs(pattern) || !validGlob(pattern) || path.Clean(pattern) != pattern {
+			return fmt.Errorf("cannot deny %q: not a clean, absolute pattern", pattern)
+		}
+	}
+	for _, root := range p.AllowRoots {
+		if !path.IsAbs(root) {
+			return fmt.Errorf("cannot allow %q: not an absolute path", root)
+		}
+	}
+	return nil
+}
+
 // guard says why a path may not be managed, "" when it may.
-func (o Options) guard(name string, kind plan.Kind) (fault, hint string) {
+func (p policy) guard(name string, kind plan.Kind) (fault, hint string) {
 	if fault := badPath(name); fault != "" {
 		return fault, ""
 	}
-	for _, d := range denied() {
+	for _, d := range p.denied {
 		for _, pattern := range d.patterns {
 			if covers(pattern, name) {
 				return fmt.Sprintf("%q may not be managed: %s", name, d.why), ""
@@ -62,13 +84,13 @@ func (o Options) guard(name string, kind plan.Kind) (fault, hint string) {
 			}
 		}
 	}
-	for _, pattern := range o.Deny {
+	for _, pattern := range p.Deny {
 		if covers(pattern, name) {
 			return fmt.Sprintf("%q may not be managed: the host's own config denies %s", name, pattern), ""
 		}
 	}
-	if !o.allowed(name) {
-		return fmt.Sprintf("%q is outside the allowed roots", name), "allowed here: " + strings.Join(o.AllowRoots, ", ")
+	if !p.allowed(name) {
+		return fmt.Sprintf("%q is outside the allowed roots", name), "allowed here: " + strings.Join(p.AllowRoots, ", ")
 	}
 	if contains(topDirectories(), name) || strings.Count(name, "/") == 1 {
 		return fmt.Sprintf("%q itself may not be managed, only what is in it", name), ""
@@ -77,8 +99,8 @@ func (o Options) guard(name string, kind plan.Kind) (fault, hint string) {
 }
 
 // allowed reports whether the path is one of the roots or below one.
-func (o Options) allowed(name string) bool {
-	for _, root := range o.AllowRoots {
+func (p policy) allowed(name string) bool {
+	for _, root := range p.AllowRoots {
 		if root = path.Clean(root); name == root || root == "/" || strings.HasPrefix(name, root+"/") {
 			return true
 		}

@@ -38,17 +38,19 @@ func (r *repo) needHost(f fleet, a assigned, facts Facts) {
 	switch {
 	case strings.ContainsAny(facts.Name, "/\\") || facts.Name == "" || facts.Name == ".." || facts.Name == ".":
 		r.c.add(Problem{Message: fmt.Sprintf("%q is not a host name", facts.Name)})
+	case a.matched == 0 && r.c.blames(fleetFile):
+		// the entry for this host may be the one that could not be read
 	case a.matched == 0:
 		r.c.add(Problem{
 			File:    fleetFile,
-			Message: fmt.Sprintf("no entry of hosts: matches the host %q%s", facts.Name, withLabels(facts.Labels)),
+			Message: fmt.Sprintf("no entry of hosts: matches the host %q (%s)", facts.Name, withLabels(facts.Labels)),
 			doubt:   doubtHost,
 			Hint:    didYouMean(facts.Name, known),
 		})
-	case len(a.roles) == 0:
+	case len(a.roles) == 0 && !r.c.blames(fleetFile):
 		r.c.add(Problem{
 			File:    fleetFile,
-			Message: fmt.Sprintf("no entry of hosts: that matches the host %q%s has roles:", facts.Name, withLabels(facts.Labels)),
+			Message: fmt.Sprintf("the entries of hosts: that match the host %q (%s) give it no roles", facts.Name, withLabels(facts.Labels)),
 			doubt:   doubtHost,
 			Hint:    "a host without roles would lose all that it has",
 		})
@@ -63,14 +65,14 @@ func (r *repo) needHost(f fleet, a assigned, facts Facts) {
 
 func withLabels(labels map[string]string) string {
 	if len(labels) == 0 {
-		return ", which has no labels"
+		return "no labels"
 	}
 	var words []string
 	for k, v := range labels {
 		words = append(words, k+"="+v)
 	}
 	slices.Sort(words)
-	return " with labels " + strings.Join(words, ", ")
+	return "labels " + strings.Join(words, ", ")
 }
 
 // knownRoles gives the names of those roles that the repository has and reports

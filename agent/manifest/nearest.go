@@ -21,6 +21,9 @@ func nearest(written string, known []string) string {
 	slices.Sort(words)
 	best, bestDistance := "", 0
 	for _, word := range words {
+		if word == written {
+			continue // whatever is wrong, it is not the spelling
+		}
 		d := distance(strings.ToLower(written), strings.ToLower(word))
 		if best == "" || d < bestDistance {
 			best, bestDistance = word, d

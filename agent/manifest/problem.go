@@ -99,6 +99,11 @@ func (c *collector) at(place plan.Place, hint, format string, args ...any) {
 	c.add(Problem{File: place.File, Line: place.Line, Message: fmt.Sprintf(format, args...), Hint: hint})
 }
 
+// blames reports whether a file has problems already.
+func (c *collector) blames(file string) bool {
+	return slices.ContainsFunc(c.list, func(p Problem) bool { return p.File == file })
+}
+
 // err gives what was collected as an error, nil when there is nothing.
 func (c *collector) err() error {
 	if len(c.list) == 0 {

@@ -23,13 +23,19 @@ type repo struct {
 	opts   Options
 	c      *collector
 	failed error
+	policy policy
 	left   int64 // bytes that the target may still grow by
 	paths  int   // paths that the target may still grow by
 }
 
 func newRepo(tree fs.FS, opts Options) *repo {
 	opts = opts.withDefaults()
-	return &repo{tree: tree, opts: opts, c: &collector{}, left: opts.Limits.TotalBytes, paths: opts.Limits.Paths}
+	r := &repo{
+		tree: tree, opts: opts, c: &collector{},
+		policy: policy{opts, denied()}, left: opts.Limits.TotalBytes, paths: opts.Limits.Paths,
+	}
+	r.failed = r.policy.fault()
+	return r
 }
 
 // err gives the fault of the reading, else the problems, else nil.

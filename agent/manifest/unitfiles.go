@@ -98,7 +98,7 @@ func (b *builder) unitFiles() {
 // deniedLink says why a link that enables a unit may not be made. The allowed
 // roots do not count: the unit itself had to be in them, or is the host's.
 func deniedLink(name string) string {
-	fault, _ := Options{AllowRoots: []string{"/"}}.guard(name, plan.Link)
+	fault, _ := policy{Options{AllowRoots: []string{"/"}}, denied()}.guard(name, plan.Link)
 	return fault
 }
 
@@ -109,11 +109,23 @@ func (b *builder) syntax(place plan.Place, rendered bool, err error) {
 		return
 	}
 	if rendered {
-		b.c.at(place, "", "line %d of what the template gives is faulty", s.Line)
+		b.c.at(place, "", "line %d of what the template gives: %s", s.Line, withoutQuote(s.Message))
 		return
 	}
 	place.Line = s.Line
 	b.c.at(place, "", "%s", s.Message)
+}
+
+// withoutQuote cuts what a message quotes from a rendered file: it may be a
+// secret.
+func withoutQuote(message string) string {
+	if before, _, ok := strings.Cut(message, ", found "); ok {
+		return before
+	}
+	if before, _, ok := strings.Cut(message, ` "`); ok {
+		return before
+	}
+	return message
 }
 
 // unitOf says which unit, or Quadlet file, a path on the host belongs to.

@@ -64,7 +64,7 @@ func (d *document) scalar(n *yaml.Node) any {
 		return strings.EqualFold(n.Value, "true")
 	case "!!int":
 		if leadingZero.MatchString(n.Value) {
-			d.problem(n, `write "`+n.Value+`" to mean the text`, "a number with a leading zero is octal in YAML")
+			d.problem(n, "quote it to mean the text", "a number with a leading zero is octal in YAML")
 			return nil
 		}
 		i, err := strconv.ParseInt(strings.ReplaceAll(n.Value, "_", ""), 0, 64)
@@ -77,6 +77,10 @@ func (d *document) scalar(n *yaml.Node) any {
 		var f float64
 		if err := n.Decode(&f); err != nil || math.IsNaN(f) || math.IsInf(f, 0) {
 			d.problem(n, "quote it", "not a number that can be used")
+			return nil
+		}
+		if str(f) != n.Value {
+			d.problem(n, "quote it to keep it as it is, such as a version", "a template would print this number otherwise than it is written")
 			return nil
 		}
 		return f

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -59,8 +58,10 @@ type wiring struct {
 	vendor map[string]units.Definition
 	names  []string // the units that shall run, sorted
 	defs   map[string]*units.Definition
-	before map[string][]string // unit -> those of names that say Before= it
-	binds  map[string][]string // unit -> those of names that say RequiredBy= it
+	before map[string][]string    // unit -> those of names that say Before= it
+	binds  map[string][]string    // unit -> those of names that say RequiredBy= it
+	edges  map[string][]plan.Read // what reads gave, once it was asked
+	links  []link
 }
 
 func newWiring(t *plan.Target, vendor map[string]units.Definition) *wiring {
@@ -70,6 +71,8 @@ func newWiring(t *plan.Target, vendor map[string]units.Definition) *wiring {
 		defs:   map[string]*units.Definition{},
 		before: map[string][]string{},
 		binds:  map[string][]string{},
+		edges:  map[string][]plan.Read{},
+		links:  managedLinks(t),
 	}
 	for _, name := range w.names {
 		d := w.definition(name)
@@ -125,11 +128,10 @@ func (w *wiring) unit(name string) {
 // reads gives every edge from a path to the unit: its own managed files, what
 // its directives name, and what the manifest adds.
 func (w *wiring) reads(name string) []plan.Read {
-	var reads []plan.Read
-	for _, own := range w.own(name) {
-		reads = append(reads, own)
+	if reads, ok := w.edges[name]; ok {
+		return reads
 	}
-	d := w.defs[name]
+	d, reads := w.defs[name], w.own(name)
 	for _, r := range append(d.Reads(), quadletReads(d)...) {
 		reads = append(reads, plan.Read{Path: r.Path, Why: r.Why})
 	}
@@ -138,7 +140,70 @@ func (w *wiring) reads(name string) []plan.Read {
 			reads = append(reads, r)
 		}
 	}
+	reads = w.throughLinks(reads)
+	w.edges[name] = reads
 	return reads
+}
+
+// maxLinkRounds bounds how far links to links are followed.
+const maxLinkRounds = 8
+
+// throughLinks adds what is found behind links of the target: the file that
+// sites-enabled/app leads to feeds whoever reads sites-enabled, and what is in
+// releases/3 feeds whoever reads current.
+func (w *wiring) throughLinks(reads []plan.Read) []plan.Read {
+	begin := 0
+	for range maxLinkRounds {
+		end := len(reads)
+		for _, r := range reads[begin:end] {
+			for _, l := range w.links {
+				behind := l.behind(r.Path)
+				known := func(o plan.Read) bool { return o.Why == r.Why && covers(o.Path, behind) }
+				if behind != "" && !slices.ContainsFunc(reads, known) {
+					reads = append(reads, plan.Read{Path: behind, Why: r.Why, Soft: r.Soft})
+				}
+			}
+		}
+		if begin = end; begin == len(reads) {
+			break
+		}
+	}
+	return reads
+}
+
+// link is a link of the target with the path that it leads to.
+type link struct {
+	name, to string
+}
+
+// managedLinks gives the target's own links, sorted. Links between units are
+// left out: systemd reads those, not what runs in the unit.
+func managedLinks(t *plan.Target) []link {
+	var out []link
+	for _, name := range slices.Sorted(maps.Keys(t.State.Paths)) {
+		p := t.State.Paths[name]
+		if p.Kind != plan.Link || strings.HasPrefix(name, unitDir+"/") || p.Link == "/dev/null" {
+			continue
+		}
+		to := path.Clean(p.Link)
+		if !path.IsAbs(to) {
+			to = path.Join(path.Dir(name), to)
+		}
+		out = append(out, link{name, to})
+	}
+	return out
+}
+
+// behind gives where a read arrives by way of the link, "" when it does not go
+// there.
+func (l link) behind(read string) string {
+	if rest, ok := strings.CutPrefix(read, l.name+"/"); ok {
+		return path.Join(l.to, rest)
+	}
+	if covers(read, l.name) && strings.Count(l.to, "/") > 1 { // not a whole /etc
+		return l.to
+	}
+	return ""
 }
 
 // inputs gives the fingerprints of all managed paths that the reads cover, and
@@ -226,104 +291,4 @@ func (w *wiring) enable(listed, name string, seen map[string]bool, c *collector)
 	for _, also := range d.Also() {
 		w.enable(listed, also, seen, c)
 	}
-}
-
-// unfed is the warning about a file whose change restarts nothing.
-func unfed(place plan.Place, name string) string {
-	return fmt.Sprintf("%s: nothing restarts when %s changes", spot(place), name)
-}
-
-// warnings lists what is no fault and yet not what people expect.
-func (b *builder) warnings(roles []role) {
-	w := newWiring(b.t, nil)
-	var out []string
-	for name, p := range b.t.State.Paths {
-		if p.Kind == plan.File && !b.quiet[name] && !hasOwnAction(name) && !b.probes(name) && !w.fed(name, p) {
-			out = append(out, unfed(b.t.Origin[name], name))
-		}
-	}
-	for _, ro := range roles {
-		for _, s := range ro.services {
-			for _, a := range s.after {
-				if _, ok := b.t.Services[a.word]; !ok {
-					warning := fmt.Sprintf("%s: after: names %s, which no role of this host lists: it orders nothing", spot(a.place), a.word)
-					if hint := didYouMean(a.word, w.names); hint != "" {
-						warning += " (" + hint + ")"
-					}
-					out = append(out, warning)
-				}
-			}
-		}
-	}
-	slices.Sort(out)
-	b.t.Warnings = slices.Compact(out)
-}
-
-// hasOwnAction reports whether a change of the path takes effect without a
-// restart of a listed service: unit files by daemon-reload, and the directories
-// that have an action of their own.
-func hasOwnAction(name string) bool {
-	if unit, isDropIn, ok := unitOf(name); ok && !isDropIn && unit != "" {
-		return true
-	}
-	for _, dir := range []string{
-		"/etc/sysctl.d", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/modules-load.d", "/etc/udev/rules.d",
-		"/etc/systemd/network", "/etc/systemd/resolved.conf", "/etc/systemd/resolved.conf.d",
-		"/etc/systemd/journald.conf", "/etc/systemd/journald.conf.d",
-	} {
-		if name == dir || path.Dir(name) == dir {
-			return true
-		}
-	}
-	return false
-}
-
-// probes reports whether a check or a validator runs or names the path.
-func (b *builder) probes(name string) bool {
-	for _, s := range b.t.Services {
-		for _, c := range s.Checks {
-			if contains(c.Exec, name) {
-				return true
-			}
-		}
-	}
-	for _, command := range b.t.Validate {
-		if contains(command, name) {
-			return true
-		}
-	}
-	return false
-}
-
-// fed reports whether some unit reads the path: one that shall run, or one that
-// a timer starts anew each time.
-func (w *wiring) fed(name string, p plan.Path) bool {
-	readers := slices.Clone(w.names)
-	for _, timer := range w.names {
-		if units.TypeOf(timer) == "timer" {
-			readers = append(readers, w.defs[timer].Triggers()...)
-		}
-	}
-	for _, unit := range readers {
-		if w.defs[unit] == nil {
-			w.defs[unit] = w.definition(unit)
-		}
-		for _, r := range w.reads(unit) {
-			if readsPath(r, name, p.Kind) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// dropWarnings takes back warnings about files that units of the host read.
-func (w *wiring) dropWarnings() {
-	stale := map[string]bool{}
-	for name, p := range w.t.State.Paths {
-		if p.Kind == plan.File && w.fed(name, p) {
-			stale[unfed(w.t.Origin[name], name)] = true
-		}
-	}
-	w.t.Warnings = slices.DeleteFunc(w.t.Warnings, func(s string) bool { return stale[s] })
 }

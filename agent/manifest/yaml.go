@@ -39,16 +39,12 @@ func parse(file string, text []byte, c *collector) *document {
 		c.add(Problem{File: file, Message: fmt.Sprintf("the file has %d bytes, more than the %d allowed", len(text), maxYAMLBytes)})
 		return d
 	}
-	if line, col, ok := tabbed(text); ok {
-		c.add(Problem{File: file, Line: line, Col: col, Message: "a tab cannot indent YAML", Hint: "use spaces"})
-		return d
-	}
 	dec := yaml.NewDecoder(bytes.NewReader(text))
 	var doc yaml.Node
 	if err := decode(dec, &doc); errors.Is(err, io.EOF) {
 		return d
 	} else if err != nil {
-		c.add(syntaxProblem(file, err))
+		c.add(syntaxProblem(file, text, err))
 		return d
 	}
 	var second yaml.Node
@@ -56,7 +52,7 @@ func parse(file string, text []byte, c *collector) *document {
 		c.add(Problem{File: file, Line: second.Line, Message: "a second document starts here", Hint: "one document a file; remove the ---"})
 		return d
 	} else if !errors.Is(err, io.EOF) {
-		c.add(syntaxProblem(file, err))
+		c.add(syntaxProblem(file, text, err))
 		return d
 	}
 	if len(doc.Content) == 1 && !isNull(doc.Content[0]) {
@@ -76,13 +72,29 @@ func decode(dec *yaml.Decoder, n *yaml.Node) (err error) {
 	return dec.Decode(n)
 }
 
-func syntaxProblem(file string, err error) Problem {
+// unknownAnchor quotes a word of the file, which may be a secret.
+var unknownAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
+
+// grammar matches the messages of the parser proper, as against its scanner.
+var grammar = regexp.MustCompile(`^did not find expected (<|node content|key|'-' indicator|',' or)`)
+
+func syntaxProblem(file string, text []byte, err error) Problem {
+	if line, col, ok := tabbed(text); ok {
+		return Problem{File: file, Line: line, Col: col, Message: "a tab cannot indent YAML", Hint: "use spaces"}
+	}
 	m := yamlFault.FindStringSubmatch(err.Error())
 	if m == nil {
 		return Problem{File: file, Message: err.Error()}
 	}
 	line, _ := strconv.Atoi(m[1]) // 0 when the parser names none
-	return Problem{File: file, Line: line, Message: "not valid YAML: " + m[2], Hint: yamlHint(m[2])}
+	if grammar.MatchString(m[2]) || line == 0 {
+		line++ // of those it counts lines from 0, and never names the first
+	}
+	if anchor := unknownAnchor.FindStringSubmatch(m[2]); anchor != nil {
+		before, _, _ := strings.Cut(string(text), "*"+anchor[1])
+		line = 1 + strings.Count(before, "\n")
+	}
+	return Problem{File: file, Line: line, Message: "not valid YAML: " + unknownAnchor.ReplaceAllString(m[2], "unknown anchor"), Hint: yamlHint(m[2])}
 }
 
 // yamlHint says in plain words what the parser's commonest messages mean.
@@ -100,14 +112,9 @@ func yamlHint(message string) string {
 	return ""
 }
 
-// tabbed finds the first line that is indented with a tab. Block scalars may
-// hold such lines, so only a tab before the first other character of a line
-// that the parser would take as structure counts; to be sure we ask the parser.
+// tabbed finds the first line that is indented with a tab, in a file that the
+// parser has refused: block scalars of valid ones may hold such lines.
 func tabbed(text []byte) (line, col int, found bool) {
-	var n yaml.Node
-	if err := decode(yaml.NewDecoder(bytes.NewReader(text)), &n); err == nil || errors.Is(err, io.EOF) {
-		return 0, 0, false
-	}
 	for i, l := range strings.Split(string(text), "\n") {
 		indent := l[:len(l)-len(strings.TrimLeft(l, " \t"))]
 		if at := strings.IndexByte(indent, '\t'); at >= 0 && len(indent) < len(l) {

@@ -1,0 +1,136 @@
+package manifest
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// unfed is the warning about a file whose change restarts nothing.
+func unfed(place plan.Place, name string) string {
+	return fmt.Sprintf("%s: nothing restarts when %s changes", spot(place), name)
+}
+
+// warnings lists what is no fault and yet not what people expect.
+func (b *builder) warnings(roles []role) {
+	w := newWiring(b.t, nil)
+	var out []string
+	for name, p := range b.t.State.Paths {
+		if p.Kind == plan.File && !b.quiet[name] && !hasOwnAction(name) && !b.probes(name) && !w.fed(name, p) {
+			out = append(out, unfed(b.t.Origin[name], name))
+		}
+	}
+	for _, ro := range roles {
+		for _, s := range ro.services {
+			for _, a := range s.after {
+				if _, ok := b.t.Services[a.word]; !ok {
+					warning := fmt.Sprintf("%s: after: names %s, which no role of this host lists: it orders nothing", spot(a.place), a.word)
+					if hint := didYouMean(a.word, w.names); hint != "" {
+						warning += " (" + hint + ")"
+					}
+					out = append(out, warning)
+				}
+			}
+		}
+	}
+	out = append(out, b.mistyped(w)...)
+	slices.Sort(out)
+	b.t.Warnings = slices.Compact(out)
+}
+
+// mistyped warns of services that the repository does not bring while it brings
+// a unit of nearly that name, which nothing starts.
+func (b *builder) mistyped(w *wiring) []string {
+	var idle []string
+	for dest, p := range b.t.State.Paths {
+		name, isDropIn, ok := unitOf(dest)
+		if _, listed := b.t.Services[name]; ok && !isDropIn && !listed && p.Kind == plan.File {
+			idle = append(idle, name)
+		}
+	}
+	var out []string
+	for _, name := range w.names {
+		if len(w.defs[name].Files) > 0 {
+			continue
+		}
+		if hint := didYouMean(name, idle); hint != "" {
+			out = append(out, fmt.Sprintf("%s: the repository brings no unit %s (%s)", spot(b.t.Origin[name]), name, hint))
+		}
+	}
+	return out
+}
+
+// hasOwnAction reports whether a change of the path takes effect without a
+// restart of a listed service: unit files by daemon-reload, and the directories
+// that have an action of their own.
+func hasOwnAction(name string) bool {
+	if unit, isDropIn, ok := unitOf(name); ok && !isDropIn && unit != "" {
+		return true
+	}
+	for _, dir := range []string{
+		"/etc/sysctl.d", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/modules-load.d", "/etc/udev/rules.d",
+		"/etc/systemd/network", "/etc/systemd/resolved.conf", "/etc/systemd/resolved.conf.d",
+		"/etc/systemd/journald.conf", "/etc/systemd/journald.conf.d",
+	} {
+		if name == dir || path.Dir(name) == dir {
+			return true
+		}
+	}
+	return false
+}
+
+// probes reports whether a check or a validator runs or names the path.
+func (b *builder) probes(name string) bool {
+	for _, s := range b.t.Services {
+		for _, c := range s.Checks {
+			if contains(c.Exec, name) {
+				return true
+			}
+		}
+	}
+	for _, command := range b.t.Validate {
+		if contains(command, name) {
+			return true
+		}
+	}
+	return false
+}
+
+// fed reports whether some unit reads the path: one that shall run, or one that
+// a timer starts anew each time.
+func (w *wiring) fed(name string, p plan.Path) bool {
+	readers := slices.Clone(w.names)
+	for _, timer := range w.names {
+		if units.TypeOf(timer) == "timer" {
+			readers = append(readers, w.defs[timer].Triggers()...)
+		}
+	}
+	for _, unit := range readers {
+		if w.defs[unit] == nil {
+			w.defs[unit] = w.definition(unit)
+		}
+		for _, r := range w.reads(unit) {
+			if readsPath(r, name, p.Kind) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// dropWarnings takes back warnings about files that units of the host read.
+func (w *wiring) dropWarnings() {
+	warned, stale := map[string]bool{}, map[string]bool{}
+	for _, warning := range w.t.Warnings {
+		warned[warning] = true
+	}
+	for name, p := range w.t.State.Paths {
+		if warning := unfed(w.t.Origin[name], name); warned[warning] && w.fed(name, p) {
+			stale[warning] = true
+		}
+	}
+	w.t.Warnings = slices.DeleteFunc(w.t.Warnings, func(s string) bool { return stale[s] })
+}
