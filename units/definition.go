@@ -48,6 +48,7 @@ func (d *Definition) Has(section string) bool {
 // way to take a dependency back.
 func (d *Definition) UnitNames(section string, keys ...string) []string {
 	var names []string
+	seen := map[string]bool{}
 	for _, key := range keys {
 		values := d.Values(section, key)
 		if section == "Unit" {
@@ -60,7 +61,8 @@ func (d *Definition) UnitNames(section string, keys ...string) []string {
 			}
 			for _, word := range words {
 				name, ok := expand(word, d.Name)
-				if ok && Valid(name) == nil && !slices.Contains(names, name) {
+				if ok && Valid(name) == nil && !seen[name] {
+					seen[name] = true
 					names = append(names, name)
 				}
 			}

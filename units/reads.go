@@ -1,11 +1,12 @@
 package units
 
 import (
-	"maps"
 	"path"
-	"slices"
 	"strings"
 )
+
+// maxArgument is the kernel's limit for one argument of a program.
+const maxArgument = 128 << 10
 
 // Read is a path that a unit reads when it starts.
 type Read struct {
@@ -189,16 +190,33 @@ func (r *reader) environment(section string) map[string]string {
 	return variables
 }
 
-// substitute puts the unit's own variables into an argument. Others stay, and
-// with them their "$", which pathsIn takes no path with.
+// substitute puts the unit's own variables into an argument, once: systemd does
+// not look for variables in what it put in. Others stay, and with them their "$",
+// with which pathsIn takes no path.
 func substitute(word string, environment map[string]string) string {
-	for _, name := range slices.Sorted(maps.Keys(environment)) {
-		word = strings.ReplaceAll(word, "${"+name+"}", environment[name])
-		if word == "$"+name {
-			word = environment[name]
+	if name, ok := strings.CutPrefix(word, "$"); ok {
+		if value, ok := environment[name]; ok {
+			return value
 		}
 	}
-	return word
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(word, "${")
+		b.WriteString(before)
+		if b.Len() > maxArgument {
+			return "" // no program could be started with it
+		}
+		if !found {
+			return b.String()
+		}
+		name, after, _ := strings.Cut(rest, "}")
+		if value, ok := environment[name]; ok {
+			b.WriteString(value)
+		} else {
+			b.WriteString("${" + name + "}")
+		}
+		word = after
+	}
 }
 
 // pathsIn finds the absolute paths in an argument: all of it, and what begins

@@ -78,9 +78,11 @@ func (d *Definition) slice() []string {
 
 func union(lists ...[]string) []string {
 	var all []string
+	seen := map[string]bool{}
 	for _, list := range lists {
 		for _, name := range list {
-			if !slices.Contains(all, name) {
+			if !seen[name] {
+				seen[name] = true
 				all = append(all, name)
 			}
 		}
