@@ -116,15 +116,9 @@ func TestRelations(t *testing.T) {
 			want:  relations{after: []string{"big.slice"}, binds: []string{"big.slice"}},
 		},
 		{
-			says: "a target comes after what it wants, unless told otherwise", name: "all.target",
-			texts: []string{"[Unit]\nWants=a.service b.service\nRequires=c.service\nBefore=b.service\n"},
-			want: relations{after: []string{"a.service", "c.service"}, before: []string{"b.service"},
-				binds: []string{"c.service"}, wants: []string{"a.service", "b.service"}},
-		},
-		{
-			says: "a target without default dependencies", name: "all.target",
-			texts: []string{"[Unit]\nDefaultDependencies=no\nWants=a.service\n"},
-			want:  relations{wants: []string{"a.service"}},
+			says: "what a target wants may say to come after it", name: "all.target",
+			texts: []string{"[Unit]\nWants=a.service\nRequires=b.service\n"},
+			want:  relations{binds: []string{"b.service"}, wants: []string{"a.service"}},
 		},
 	} {
 		t.Run(row.says, func(t *testing.T) {

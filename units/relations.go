@@ -6,18 +6,11 @@ import (
 )
 
 // After gives the units that systemd starts before this one: After=, and what
-// systemd adds by itself for Sockets=, Slice= and the units of a target. What
-// follows from other units' files (a socket's Before= its service) is in their
-// Before.
+// systemd adds by itself for Sockets= and Slice=. What follows from other units'
+// files is not here: a socket's Before= its service is in the socket's Before,
+// and a target comes after the units that it wants only when they agree.
 func (d *Definition) After() []string {
-	names := d.UnitNames("Unit", "After")
-	names = union(names, d.UnitNames("Service", "Sockets"), d.slice())
-	if TypeOf(d.Name) == "target" && d.yes("Unit", "DefaultDependencies", true) {
-		// A target is reached when its units are, unless they say to come later.
-		wanted := d.UnitNames("Unit", "Wants", "Requires", "Requisite", "BindsTo")
-		before := d.Before()
-		names = union(names, slices.DeleteFunc(wanted, func(n string) bool { return slices.Contains(before, n) }))
-	}
+	names := union(d.UnitNames("Unit", "After"), d.UnitNames("Service", "Sockets"), d.slice())
 	return without(names, d.Name)
 }
 
