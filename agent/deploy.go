@@ -338,8 +338,11 @@ func (h *Host) finishKeep(except []string) error {
 	l.Good = &Good{Commit: a.Commit, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except}
 	l.Owned, l.Found, l.Roles, l.Key, l.Hold = a.Owned, a.Found, a.Roles, a.Key, nil
 	delete(l.Tries, a.Commit)
-	for name := range l.Runs {
-		if _, runs := a.After.Units[name]; !runs {
+	for name, run := range l.Runs {
+		// Whatever runs here read what it should have, or the plan had restarted it.
+		if want, runs := a.After.Units[name]; runs {
+			l.Runs[name] = Run{Invocation: run.Invocation, Inputs: want.Inputs}
+		} else {
 			delete(l.Runs, name)
 		}
 	}

@@ -14,6 +14,11 @@ import (
 // Load reads the ledger and the record of an open attempt, and clears what a
 // crash left of attempts that never began.
 func (h *Host) Load() error {
+	// What is seen here may not be lasting yet: a daemon that was killed has left
+	// renames that were never synced, and what follows builds on them.
+	if err := h.State.Sync(); err != nil {
+		return fmt.Errorf("cannot sync the state directory: %w", err)
+	}
 	var err error
 	if h.Ledger, err = loadLedger(h.State); err != nil {
 		return err

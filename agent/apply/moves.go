@@ -73,20 +73,14 @@ func Finish(disk FS, moves []Move) error {
 }
 
 // makesDirectory reports whether the directory is the attempt's own, or that of
-// an attempt it overtook.
+// an attempt it overtook. Directories are not known by inode.
 func (m Move) makesDirectory() bool {
-	return m.Before.Kind == plan.Absent && (m.After.Kind == plan.Directory || m.oldDirectory())
+	return m.Before.Kind == plan.Absent && (m.After.Kind == plan.Directory || m.OldDir)
 }
 
 // removesDirectory reports whether a directory is to go once the attempt is kept.
 func (m Move) removesDirectory() bool {
-	return m.After.Kind == plan.Absent && (m.Before.Kind == plan.Directory || m.oldDirectory())
-}
-
-// oldDirectory reports whether an overtaken attempt made a directory here that
-// nobody asks for any more. Directories are not known by inode.
-func (m Move) oldDirectory() bool {
-	return m.Back && m.Before.Kind == plan.Absent && len(m.Old) == 0
+	return m.After.Kind == plan.Absent && (m.Before.Kind == plan.Directory || m.OldDir)
 }
 
 // walk calls f for each move with its open directory, and then syncs each

@@ -45,9 +45,11 @@ type Move struct {
 	AfterAttr  Attr      `json:"after_attr"`
 	BeforeID   ID        `json:"before_id"`
 	AfterID    ID        `json:"after_id"`
-	Old        []ID      `json:"old,omitempty"`   // files of attempts that this one overtook
-	Back       bool      `json:"back,omitempty"`  // After is Before: what an overtaken attempt did here is taken back
-	Stays      bool      `json:"stays,omitempty"` // After already stands there: an overtaken attempt put it there
+	Over       bool      `json:"over,omitempty"`    // an attempt that this one overtook has been here
+	Old        []ID      `json:"old,omitempty"`     // its file, and those of attempts that it overtook itself
+	OldDir     bool      `json:"old_dir,omitempty"` // it made the directory that stands here
+	Back       bool      `json:"back,omitempty"`    // After is Before: what an overtaken attempt did here is taken back
+	Stays      bool      `json:"stays,omitempty"`   // After already stands there: an overtaken attempt put it there
 }
 
 // trio is what stands at a move's three names.
@@ -190,7 +192,7 @@ func (m Move) backward(s trio, swaps bool) (op, error) {
 // whatever stands there now is none of its business.
 func (m Move) untouched(s trio) bool {
 	waits := m.isAfter(s.P) || m.After.Kind == plan.Absent
-	return waits && !m.isBefore(s.P) && !m.isBefore(s.B) && len(m.Old) == 0
+	return waits && !m.isBefore(s.P) && !m.isBefore(s.B) && !m.Over
 }
 
 // sweep removes the siblings once the target is right.

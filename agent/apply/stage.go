@@ -73,7 +73,7 @@ func steps(before, after map[string]plan.Path, overtaken map[string]Move) []plan
 // succeed carries a move of an overtaken attempt over to the one that overtakes
 // it: what stood there before the first of them is what a revert goes back to.
 func succeed(old Move, after plan.Path) Move {
-	m := Move{Path: old.Path, Before: old.Before, BeforeID: old.BeforeID, After: after, Old: old.Old}
+	m := Move{Path: old.Path, Before: old.Before, BeforeID: old.BeforeID, After: after, Over: true, Old: old.Old, OldDir: old.makesDirectory()}
 	switch {
 	case after == old.After && !old.Back:
 		m.AfterID, m.Stays = old.AfterID, true
@@ -173,10 +173,10 @@ func (m *Move) stage(dir Dir, content func(string) ([]byte, error)) error {
 		}
 		return nil // setDirectory gives it mode and owner, or finds that it is none
 	}
-	if m.Before.Kind == plan.Directory || m.oldDirectory() {
+	if m.Before.Kind == plan.Directory || m.removesDirectory() {
 		return nil
 	}
-	if m.fresh() {
+	if !m.Over {
 		if err := m.pin(dir, name); err != nil {
 			return err
 		}
@@ -191,9 +191,6 @@ func (m *Move) stage(dir Dir, content func(string) ([]byte, error)) error {
 	m.AfterID = identity(info)
 	return nil
 }
-
-// fresh reports whether no overtaken attempt has moved the path.
-func (m *Move) fresh() bool { return len(m.Old) == 0 && !m.Back && !m.Stays }
 
 func (m *Move) create(dir Dir, name string, content func(string) ([]byte, error)) (Info, error) {
 	if m.After.Kind == plan.Link {
@@ -253,7 +250,7 @@ func Unstage(disk FS, moves []Move) error {
 			return nil
 		}
 		if m.After.Kind == plan.Directory {
-			if m.Before.Kind == plan.Absent {
+			if m.Before.Kind == plan.Absent && !m.OldDir {
 				return removeDirectory(dir, name)
 			}
 			return nil

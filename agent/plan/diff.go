@@ -143,8 +143,11 @@ func (d *differ) inputs(name string, is, want Unit) {
 			if d.from.Paths[path].Kind == Absent {
 				cause = "is new"
 			}
-		case known && !wanted && read != Path{}.Fingerprint() && d.to.Paths[path].Kind == Absent:
-			cause = "is gone"
+		case known && !wanted && read != d.to.Paths[path].Fingerprint():
+			// It leaves the repository: either it goes, or its original comes back.
+			if cause = "is gone"; d.to.Paths[path].Kind != Absent {
+				cause = "changed"
+			}
 		default:
 			continue
 		}

@@ -1,0 +1,282 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/apply/applytest"
+	"evenkeel/agent/health"
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+	"evenkeel/units/unitstest"
+)
+
+// world is a host in memory: a disk that forgets what was not synced, a systemd
+// with processes, and how the commits of a scenario fare.
+type world struct {
+	disk *applytest.FS
+	sd   *unitstest.Systemd
+	boot int
+	s    *scenario
+	last bool          // no other commit comes any more
+	log  *bytes.Buffer // what the daemon says; nil when nobody listens
+}
+
+const stateDir = "/var/lib/evenkeel"
+
+var rootFile = apply.Attr{Mode: 0o644}
+
+// newWorld is a host as its vendor made it: a unit that evenkeel will manage,
+// one that it never hears of but that hangs on a managed one, and some files.
+func newWorld(s *scenario) *world {
+	disk := applytest.New(s.disk)
+	disk.PutFile("/etc/passwd", "root:x:0:0::/root:/bin/sh\napp:x:100:100::/:/bin/sh\n", rootFile)
+	disk.PutFile("/etc/group", "root:x:0:\napp:x:100:\n", rootFile)
+	disk.PutFile("/etc/motd", "vendor\n", rootFile)
+	disk.PutFile("/etc/issue", "vendor\n", apply.Attr{Mode: 0o600, UID: 100, GID: 100})
+	disk.PutLink("/etc/current", "vendor")
+	disk.PutDir("/etc/vendor.d", apply.Attr{Mode: 0o755})
+	disk.PutFile("/etc/vendor.d/a.conf", "vendor\n", rootFile)
+	disk.PutFile("/usr/lib/systemd/system/vendor.service", "[Service]\nEnvironmentFile=-/etc/vendor.d/a.conf\nExecStart=/usr/bin/vendor\n[Install]\nWantedBy=multi-user.target\n", rootFile)
+	disk.PutFile("/usr/lib/systemd/system/side.service", "[Unit]\nRequires=vendor.service\nAfter=vendor.service\n[Service]\nExecStart=/usr/bin/side\n[Install]\nWantedBy=multi-user.target\n", rootFile)
+	disk.PutFile("/usr/lib/systemd/system/multi-user.target", "[Unit]\nDescription=all\n", rootFile)
+	disk.PutLink("/etc/systemd/system/multi-user.target.wants/vendor.service", "/usr/lib/systemd/system/vendor.service")
+	disk.PutLink("/etc/systemd/system/multi-user.target.wants/side.service", "/usr/lib/systemd/system/side.service")
+	disk.PutDir(stateDir, apply.Attr{Mode: 0o700})
+	disk.Settle()
+	w := &world{disk: disk, s: s}
+	w.sd = unitstest.New(unitstest.Config{Disk: disk, Clock: disk.Clock(), Version: s.version})
+	w.sd.Boot()
+	return w
+}
+
+// clone is the same host in another universe.
+func (w *world) clone() *world {
+	disk := w.disk.Clone()
+	return &world{disk: disk, sd: w.sd.Clone(disk, disk.Clock()), boot: w.boot, s: w.s}
+}
+
+// host starts the daemon.
+func (w *world) host() (*Host, error) {
+	dir, err := w.disk.OpenDir(stateDir)
+	if err != nil {
+		return nil, err
+	}
+	h := &Host{
+		Disk: w.disk, Manager: w.sd, State: dir, Boot: fmt.Sprint(w.boot),
+		Now: func() time.Time { return time.Unix(0, *w.disk.Clock()) },
+		Log: slog.New(slog.DiscardHandler),
+	}
+	if w.log != nil {
+		h.Log = slog.New(slog.NewTextHandler(w.log, nil))
+	}
+	h.Health = &judge{w: w, h: h}
+	return h, h.Load()
+}
+
+// powerCut is a crash of the whole host and the boot that follows, with the
+// early recovery before the services.
+func (w *world) powerCut(rng *rand.Rand) error {
+	w.disk.Crash(rng)
+	w.sd.PowerOff()
+	return w.bootUp()
+}
+
+func (w *world) bootUp() error {
+	w.boot++
+	w.sd.BootBegin()
+	dir, err := w.disk.OpenDir(stateDir)
+	if err != nil {
+		return err
+	}
+	early := &Host{Disk: w.disk, State: dir}
+	reload, err := early.RecoverFiles()
+	if err != nil {
+		return fmt.Errorf("early recovery: %w", err)
+	}
+	if reload {
+		if err := w.sd.DaemonReload(context.Background()); err != nil {
+			return err
+		}
+	}
+	w.sd.BootFinish()
+	return nil
+}
+
+// hook calls f before every side effect, on the disk and on systemd.
+func (w *world) hook(f func(effect string)) {
+	w.disk.Before = func(op, path string) { f(op + " " + path) }
+	w.sd.Before = f
+}
+
+func (w *world) unhook() { w.disk.Before, w.sd.Before = nil, nil }
+
+// state is all that must be right at the end: every path, what each process
+// runs with, and that nothing of ours lies about.
+type state struct {
+	tree  map[string]string
+	procs []string
+}
+
+func (w *world) state() state {
+	s := state{tree: w.disk.Tree("/etc")}
+	for name, p := range w.sd.Processes() {
+		inputs := make([]string, 0, len(p.Inputs))
+		for path, print := range p.Inputs {
+			inputs = append(inputs, path+"="+print)
+		}
+		slices.Sort(inputs)
+		s.procs = append(s.procs, name+" "+strings.Join(inputs, " "))
+	}
+	slices.Sort(s.procs)
+	return s
+}
+
+func (s state) equal(o state) bool {
+	return maps.Equal(s.tree, o.tree) && slices.Equal(s.procs, o.procs)
+}
+
+// differs tells how a state is not as it should be.
+func (s state) differs(want state) string {
+	var b strings.Builder
+	for path := range maps.Keys(merge(s.tree, want.tree)) {
+		if s.tree[path] != want.tree[path] {
+			fmt.Fprintf(&b, "  %s is %q, want %q\n", path, s.tree[path], want.tree[path])
+		}
+	}
+	if !slices.Equal(s.procs, want.procs) {
+		fmt.Fprintf(&b, "  processes are\n    %s\n  want\n    %s\n", strings.Join(s.procs, "\n    "), strings.Join(want.procs, "\n    "))
+	}
+	return b.String()
+}
+
+func merge(a, b map[string]string) map[string]string {
+	all := maps.Clone(a)
+	maps.Copy(all, b)
+	return all
+}
+
+// judge is the Health of a scenario: time passes in the fake systemd, units are
+// looked at as the real prober does, and a commit's checks pass or fail as the
+// scenario says.
+type judge struct {
+	w *world
+	h *Host
+}
+
+func (j *judge) Settle(ctx context.Context, wave []health.Watched) []health.Finding {
+	j.w.sd.Tick(2)
+	return j.units(ctx, wave)
+}
+
+func (j *judge) units(ctx context.Context, watched []health.Watched) []health.Finding {
+	var findings []health.Finding
+	for _, w := range watched {
+		if w.ChecksOnly {
+			continue
+		}
+		d, err := j.w.sd.Show(ctx, w.Name)
+		f := health.Finding{Unit: w.Name, OK: true}
+		if err != nil || !d.IsActive() || d.Restarts > w.Was.Restarts || d.Invocation != w.Was.Invocation {
+			f = health.Finding{Unit: w.Name, Why: "it is not well" + apply.Describe(d)}
+		}
+		findings = append(findings, f)
+	}
+	return findings
+}
+
+func (j *judge) Watch(ctx context.Context, watched []health.Watched, probation time.Duration, _ map[string]bool) health.Report {
+	if j.h.Open != nil && j.h.Open.phase == PhaseWatch && !j.w.last && j.w.s.overtaken[j.h.Open.Commit] {
+		return health.Report{Interrupted: true}
+	}
+	j.w.sd.Tick(6)
+	r := health.Report{Findings: j.units(ctx, watched)}
+	if j.h.Open != nil && j.h.Open.phase == PhaseWatch && j.w.s.sick[j.h.Open.Commit] {
+		r.Findings = append(r.Findings, health.Finding{Unit: "app.service", Why: "a check fails"})
+	}
+	why, _ := faults(r.Findings)
+	r.OK = len(why) == 0
+	return r
+}
+
+func (j *judge) Baseline(context.Context, map[string]plan.Service) map[string]bool {
+	return map[string]bool{}
+}
+
+// deploy is what the daemon does with a new commit, without Git.
+func deployTarget(h *Host, t *plan.Target) (Outcome, error) {
+	ctx := context.Background()
+	digest := manifest.Digest(t)
+	if r, rejected := h.Ledger.IsRejected(t.Commit, digest); rejected {
+		return Outcome{Result: ResultRejected, Reason: r.Reason}, nil
+	}
+	if h.Open != nil && h.Open.Digest == digest {
+		return h.watch(ctx)
+	}
+	if h.Open == nil && h.Ledger.Good != nil && h.Ledger.Good.Digest == digest {
+		return Outcome{Result: ResultUnchanged}, nil
+	}
+	n, err := h.observe(ctx, t)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return h.deploy(ctx, h.complete(t, digest, t.Commit, n), n)
+}
+
+// recoverWorld is a start of the daemon after a crash.
+func recoverWorld(w *world) (*Host, error) {
+	w.last = true
+	h, err := w.host()
+	if err != nil {
+		return nil, err
+	}
+	watch, err := h.Recover(context.Background())
+	if err != nil {
+		return h, err
+	}
+	if watch {
+		if _, err := h.watch(context.Background()); err != nil {
+			return h, err
+		}
+	}
+	if h.Open != nil {
+		return h, errors.New("the attempt is still open in phase " + string(h.Open.phase))
+	}
+	return h, nil
+}
+
+// scenario is a seeded random story.
+type scenario struct {
+	seed      uint64
+	disk      applytest.Options
+	version   int
+	base      *plan.Target   // kept without a crash first; nil: the host is as its vendor made it
+	commits   []*plan.Target // then these, each overtaking the one before it
+	overtaken map[string]bool
+	sick      map[string]bool // a check of theirs fails
+}
+
+// vendorDefinitions are the vendor's units as the daemon reads them.
+func vendorDefinitions(w *world) map[string]units.Definition {
+	defs := map[string]units.Definition{}
+	for _, name := range []string{"vendor.service"} {
+		path := "/usr/lib/systemd/system/" + name
+		text, _ := w.disk.ReadFile(path)
+		file, err := units.ParseFile(path, text)
+		if err != nil {
+			panic(err)
+		}
+		defs[name] = units.Definition{Name: name, Files: []*units.File{file}}
+	}
+	return defs
+}
