@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"evenkeel/agent/plan"
+	"evenkeel/units"
 )
 
 func tree(files map[string]string) fstest.MapFS {
@@ -325,5 +326,27 @@ func TestTwoRendersAreEqual(t *testing.T) {
 		if err != nil || !reflect.DeepEqual(first, again) {
 			t.Fatalf("two loads differ: %v", err)
 		}
+	}
+}
+
+func TestWireTakesATargetWithoutMaps(t *testing.T) {
+	target := &plan.Target{
+		State:    plan.State{Units: map[string]plan.Unit{"a.service": {Active: true}}},
+		Services: map[string]plan.Service{"a.service": {Enabled: true}},
+	}
+	f, err := units.ParseFile("/usr/lib/systemd/system/a.service", []byte("[Service]\nExecStart=/usr/bin/a\n[Install]\nWantedBy=multi-user.target\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vendor := map[string]units.Definition{"a.service": {Name: "a.service", Files: []*units.File{f}}}
+	if err := Wire(target, vendor); err != nil {
+		t.Fatal(err)
+	}
+	const link = "/etc/systemd/system/multi-user.target.wants/a.service"
+	if got := target.State.Paths[link].Link; got != f.Path {
+		t.Errorf("the link that enables the unit says %q", got)
+	}
+	if len(target.Reads["a.service"]) != 1 {
+		t.Errorf("reads %v", target.Reads)
 	}
 }

@@ -30,6 +30,7 @@ const (
 // units that together wait for each other, or an [Install] that asks for a link
 // which no repository may make.
 func Wire(t *plan.Target, vendor map[string]units.Definition) error {
+	ready(t)
 	w := newWiring(t, vendor)
 	c := &collector{}
 	for _, name := range w.names {
@@ -50,6 +51,20 @@ func Wire(t *plan.Target, vendor map[string]units.Definition) error {
 	}
 	w.dropWarnings()
 	return nil
+}
+
+// ready makes the maps that Wire writes to: a target may have come through an
+// encoding that drops empty ones.
+func ready(t *plan.Target) {
+	if t.State.Paths == nil {
+		t.State.Paths = map[string]plan.Path{}
+	}
+	if t.Origin == nil {
+		t.Origin = map[string]plan.Place{}
+	}
+	if t.Reads == nil {
+		t.Reads = map[string][]plan.Read{}
+	}
 }
 
 // wiring is a target with the definitions of its units.
