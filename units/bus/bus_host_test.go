@@ -543,6 +543,18 @@ func TestHostBusThatHangs(t *testing.T) {
 	}
 }
 
+func TestHostReturnsToTheBus(t *testing.T) {
+	h := newHost(t)
+	h.m.options.ReturnAfter = time.Millisecond
+	h.m.lostOnce = true // so that it begins on the private socket
+	const name = "bus-test-app.service"
+	h.install(map[string]string{name: sleeper})
+	everything(h, name)
+	if h.m.link.direct {
+		t.Error("stays on the private socket although the bus is up")
+	}
+}
+
 func TestHostRestartsTheBusItself(t *testing.T) {
 	h := newHost(t)
 	was := h.show("dbus.service").Invocation
