@@ -77,18 +77,3 @@ func distance(a, b string) int {
 	}
 	return last[len(b)]
 }
-
-// list writes words for a hint: "a", "b" or "c".
-func list(words []string) string {
-	quoted := make([]string, len(words))
-	for i, w := range words {
-		quoted[i] = fmt.Sprintf("%q", w)
-	}
-	switch len(quoted) {
-	case 0:
-		return "nothing"
-	case 1:
-		return quoted[0]
-	}
-	return strings.Join(quoted[:len(quoted)-1], ", ") + " or " + quoted[len(quoted)-1]
-}

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"net"
 	"net/url"
 	"path"
 	"strconv"
@@ -201,11 +200,20 @@ func (d *document) tcpAddress(n *yaml.Node, s string) bool {
 		d.problem(n, "write tcp: 127.0.0.1:"+s, "tcp: needs a host and a port")
 		return false
 	}
-	host, port, err := net.SplitHostPort(s)
-	number, bad := strconv.ParseUint(port, 10, 16)
-	if err != nil || bad != nil || number == 0 || host == "" {
+	// The parser of URLs splits host and port, IPv6 brackets included, without
+	// the network package that a pure one has no use for.
+	u, err := url.Parse("tcp://" + s)
+	if err != nil || u.Host != s || !isAddress(u) {
 		d.problem(n, "such as 127.0.0.1:5432 or [::1]:5432", "tcp: %q is not host:port", s)
 		return false
 	}
 	return true
+}
+
+// isAddress reports whether the URL's host part is a host and a port, with an
+// IPv6 address in brackets.
+func isAddress(u *url.URL) bool {
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	bare := strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[")
+	return err == nil && port != 0 && u.Hostname() != "" && !bare
 }

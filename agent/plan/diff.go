@@ -204,9 +204,7 @@ func (d *differ) sockets() {
 // to be up again, and must not be restarted twice.
 func (d *differ) propagate() {
 	queue := make([]string, 0, len(d.steps)+len(d.stops))
-	for _, name := range sorted(d.stops) {
-		queue = append(queue, name)
-	}
+	queue = append(queue, sorted(d.stops)...)
 	for _, name := range sorted(d.steps) {
 		if d.steps[name].Verb == units.Restart {
 			queue = append(queue, name)
