@@ -43,7 +43,7 @@ func Fetch(ctx context.Context, remote Remote, dir string) (commit string, err e
 	}
 	if at.scheme == "local" {
 		head, err := localHead(at.path, remote.Branch)
-		return hex(head), err
+		return hexOf(head), err
 	}
 	c := generations{dir}
 	if err := c.tidy(); err != nil {
@@ -53,10 +53,10 @@ func Fetch(ctx context.Context, remote Remote, dir string) (commit string, err e
 	if doubtful(err) {
 		head, err = c.clone(ctx, remote, at)
 	}
-	return hex(head), err
+	return hexOf(head), err
 }
 
-func hex(hash plumbing.Hash) string {
+func hexOf(hash plumbing.Hash) string {
 	if hash.IsZero() {
 		return ""
 	}

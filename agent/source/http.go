@@ -189,8 +189,13 @@ func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool
 	}
 	response, err := s.client.Do(request)
 	if err != nil {
+		err = a.explain(err) // before Close, which ends the context as well
 		a.Close()
-		return nil, a.explain(err)
+		var own *Error
+		if !errors.As(err, &own) && reasonOf(err) == Garbage { // no answer came at all
+			err = fail(Unreachable, "%s", printable(err.Error(), 200))
+		}
+		return nil, err
 	}
 	a.body, a.from = response.Body, response.Request.URL
 	if err := checkResponse(response, method); err != nil {
@@ -260,7 +265,7 @@ func (a *answer) Read(p []byte) (int, error) {
 	a.left -= int64(n)
 	switch {
 	case a.left < 0:
-		err = fail(Limit, "the server's answer is larger than we take")
+		n, err = 0, tooLarge() // no bytes: io.ReadFull forgets an error that comes with enough of them
 	case err != nil && err != io.EOF:
 		err = a.explain(err)
 	default:
@@ -268,6 +273,10 @@ func (a *answer) Read(p []byte) (int, error) {
 	}
 	a.broken = err
 	return n, err
+}
+
+func tooLarge() error {
+	return fail(Limit, "the server's answer is larger than %d MiB", maxWire>>20)
 }
 
 // explain prefers the reason why a context ended to "context canceled", and

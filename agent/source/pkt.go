@@ -36,8 +36,10 @@ func readPkt(r io.Reader) ([]byte, error) {
 		return nil, errMark
 	}
 	line := make([]byte, length-4)
-	if _, err := io.ReadFull(r, line); err != nil {
+	if _, err := io.ReadFull(r, line); err == io.EOF {
 		return nil, io.ErrUnexpectedEOF
+	} else if err != nil {
+		return nil, err
 	}
 	if text, is := bytes.CutPrefix(line, []byte("ERR ")); is {
 		return nil, fail(Unreachable, "the server says: %s", printable(string(text), 200))

@@ -250,7 +250,7 @@ type counted struct {
 func (c *counted) Read(p []byte) (int, error) {
 	n, err := c.from.Read(p)
 	if c.left -= int64(n); c.left < 0 {
-		return n, fail(Limit, "the server's answer is larger than we take")
+		return 0, tooLarge()
 	}
 	return n, err
 }
