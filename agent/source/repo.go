@@ -74,7 +74,7 @@ func openBare(path string) (*Repo, error) {
 	if err := checkFormat(store); err != nil {
 		return nil, err
 	}
-	return &Repo{Limits: DefaultLimits, store: store}, nil
+	return &Repo{Limits: DefaultLimits(), store: store}, nil
 }
 
 // checkFormat refuses the two repository formats that would look empty or broken.

@@ -23,7 +23,7 @@ type Limits struct {
 }
 
 // DefaultLimits are generous for configuration and small for an attack.
-var DefaultLimits = Limits{Entries: 20_000, Depth: 32, Blob: 1 << 20}
+func DefaultLimits() Limits { return Limits{Entries: 20_000, Depth: 32, Blob: 1 << 20} }
 
 const (
 	// maxName leaves room for the suffixes under which apply stages a file,
