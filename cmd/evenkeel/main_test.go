@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// TestMain makes this test binary act as the program.
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"evenkeel": main})
+}
+
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true})
+}
+
+func verbs() []*cobra.Command {
+	var shown []*cobra.Command
+	for _, verb := range command(ui{out: io.Discard, err: io.Discard}).Commands() {
+		if !verb.Hidden {
+			shown = append(shown, verb)
+		}
+	}
+	return shown
+}
+
+func TestEveryVerbSaysItsExitCodes(t *testing.T) {
+	for _, verb := range verbs() {
+		if !strings.Contains(verb.Long, "\nExit codes:") {
+			t.Errorf("%s: the help does not say what its exit codes mean: scripts rely on them", verb.Name())
+		}
+	}
+}
+
+func TestManPageMatchesTheHelp(t *testing.T) {
+	content, err := os.ReadFile("../../docs/evenkeel.8.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	page := string(content)
+	for _, verb := range verbs() {
+		start := regexp.MustCompile(`(?m)^\*\*` + regexp.QuoteMeta(verb.Name()) + `\*\*`).FindStringIndex(page)
+		if start == nil {
+			t.Errorf("docs/evenkeel.8.md does not describe the verb %q: nobody will find it", verb.Name())
+			continue
+		}
+		verb.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(page, "**--"+f.Name+"**") {
+				t.Errorf("docs/evenkeel.8.md does not describe --%s of %q", f.Name, verb.Name())
+			}
+		})
+	}
+}
+
+func TestWrongUsageGetsAHint(t *testing.T) {
+	testUsage(t, []usageRow{
+		{"a misspelt verb", []string{"chekc"}, `evenkeel: unknown command "chekc" for "evenkeel"
+evenkeel: hint: did you mean "evenkeel check"?
+`},
+		{"a verb that is like no other", []string{"xyzzy"}, `evenkeel: unknown command "xyzzy" for "evenkeel"
+evenkeel: hint: see "evenkeel --help"
+`},
+		{"a flag that does not exist", []string{"check", "--hots"}, `evenkeel: unknown flag: --hots
+evenkeel: hint: see "evenkeel check --help"
+`},
+		{"too many arguments", []string{"version", "1"}, `evenkeel: unknown command "1" for "evenkeel version"
+evenkeel: hint: see "evenkeel version --help"
+`},
+		{"labels without a host", []string{"check", "--label", "a=b"}, `evenkeel: --label needs --host
+evenkeel: hint: without a host, check tries the labels of fleet.yaml by itself
+`},
+	})
+}
+
+// usageRow is a command line that is wrong, and what is said about it.
+type usageRow struct {
+	what string
+	args []string
+	want string
+}
+
+func testUsage(t *testing.T, rows []usageRow) {
+	for _, row := range rows {
+		t.Run(row.what, func(t *testing.T) {
+			var out, err strings.Builder
+			if code := execute(context.Background(), row.args, ui{out: &out, err: &err}); code != exitFailed {
+				t.Errorf("exit code %d, want %d", code, exitFailed)
+			}
+			if out.String() != "" || err.String() != row.want {
+				t.Errorf("stdout %q, stderr:\n%swant:\n%s", out.String(), err.String(), row.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"evenkeel/agent"
+)
+
+// verdict is the first line of a status: all that somebody who was just woken
+// must know.
+type verdict struct {
+	code     int
+	sentence string
+}
+
+// verdictOf asks the questions in the order of how bad a yes is.
+func verdictOf(s agent.Status, now time.Time) verdict {
+	bad := func(format string, args ...any) verdict { return verdict{exitFound, fmt.Sprintf(format, args...)} }
+	fine := func(format string, args ...any) verdict { return verdict{exitFine, fmt.Sprintf(format, args...)} }
+	newest := commit(s.Target)
+	rejection, rejected := rejectionOf(s)
+	down := servicesDown(s)
+	switch {
+	case s.Held != nil:
+		return bad("HELD: evenkeel does nothing here since %s: %s. To go on: %s", ago(now, s.Held.Since), s.Held.Reason, s.Held.Do)
+	case s.Stage == agent.StageReverting:
+		return bad("REVERTING: %s failed here; evenkeel is putting %s back.", attempted(s), before(s))
+	case s.Attempt != nil:
+		return fine("WORKING: evenkeel is bringing this host to %s, try %d, for %s%s.",
+			attempted(s), max(s.Attempt.Try, 1), since(now, s.Attempt.Since), prefixed(": waiting for ", s.Attempt.WaitingFor))
+	case len(s.Refused) > 0:
+		return bad("REFUSED: %s has %s, nothing was touched; the host stays at %s.", newest, count(len(s.Refused), "problem"), before(s))
+	case rejected:
+		return bad("REJECTED: %s failed here %s ago (%s) and is not tried again; the host is at %s.",
+			newest, since(now, rejection.When), rejection.Reason, before(s))
+	case s.Result == agent.ResultRefused || s.Result == agent.ResultRejected:
+		return bad("%s: %s: %s; the host stays at %s.", strings.ToUpper(string(s.Result)), newest, s.Reason, before(s))
+	case len(s.Waiting) > 0:
+		return bad("WAITING: %s waits for %s; the host stays at %s.", newest, strings.Join(s.Waiting, ", "), before(s))
+	case len(down) > 0:
+		return bad("DOWN: the host is at %s, but %s.", before(s), strings.Join(down, ", "))
+	case s.ContactError != "" && s.Good == nil:
+		return fine("NO REPOSITORY: it has not answered yet (%s); nothing was touched.", s.ContactError)
+	case s.ContactError != "":
+		return fine("OK, but the repository does not answer since %s (%s); the host stays at %s.",
+			ago(now, s.Contact), s.ContactError, before(s))
+	case s.Good == nil:
+		return fine("STARTING: no commit has proved itself here yet.")
+	}
+	return fine("OK: the host is at %s since %s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s))
+}
+
+// rejectionOf finds out whether the newest commit is one that failed here.
+func rejectionOf(s agent.Status) (agent.RejectedEntry, bool) {
+	for _, r := range s.Rejected {
+		if s.Target != nil && r.Commit == s.Target.Commit {
+			return r, true
+		}
+	}
+	return agent.RejectedEntry{}, false
+}
+
+// servicesDown tells which services are not up. "inactive" alone says nothing:
+// it is how a oneshot or a timer's service rests.
+func servicesDown(s agent.Status) []string {
+	var down []string
+	for _, unit := range s.Units {
+		switch {
+		case unit.Problem != "":
+			down = append(down, unit.Name+": "+unit.Problem)
+		case unit.Active == "failed":
+			down = append(down, unit.Name+" has failed")
+		}
+	}
+	return down
+}
+
+func servicesUp(s agent.Status) string {
+	up := 0
+	for _, unit := range s.Units {
+		if unit.Active == "active" {
+			up++
+		}
+	}
+	switch {
+	case len(s.Units) == 0:
+		return ""
+	case up < len(s.Units):
+		return fmt.Sprintf("; %d of %s up", up, count(len(s.Units), "service"))
+	}
+	return fmt.Sprintf("; %s up", count(up, "service"))
+}
+
+// before names what the host is at, or goes back to.
+func before(s agent.Status) string {
+	if s.Good == nil {
+		return "what was found here, no commit has proved itself yet"
+	}
+	return commit(s.Good)
+}
+
+func attempted(s agent.Status) string {
+	if s.Attempt == nil || s.Target != nil && s.Target.Commit == s.Attempt.Commit {
+		return commit(s.Target)
+	}
+	return commit(&agent.CommitStatus{Commit: s.Attempt.Commit})
+}
+
+// commit names a commit as people do: the short hash and the subject.
+func commit(c *agent.CommitStatus) string {
+	switch {
+	case c == nil:
+		return "the newest commit"
+	case c.Subject == "":
+		return short(c.Commit)
+	}
+	return fmt.Sprintf("%s %q", short(c.Commit), c.Subject)
+}
+
+func short(commit string) string {
+	if len(commit) > 12 {
+		return commit[:12]
+	}
+	return commit
+}
+
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
+}
+
+// since says how long ago something was, in one unit: nobody needs the second.
+func since(now, then time.Time) string {
+	if then.IsZero() {
+		return "an unknown time"
+	}
+	switch d := now.Sub(then).Round(time.Second); {
+	case d < 0:
+		return "0s"
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", d/time.Second)
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", d/time.Minute)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", d/time.Hour)
+	default:
+		return fmt.Sprintf("%dd", d/(24*time.Hour))
+	}
+}
+
+// ago gives the time of day, for the one who looks at graphs beside this, and
+// how long ago that was.
+func ago(now, then time.Time) string {
+	if then.IsZero() {
+		return "an unknown time"
+	}
+	layout := "15:04"
+	if now.Sub(then) > 12*time.Hour {
+		layout = "2006-01-02 15:04"
+	}
+	return fmt.Sprintf("%s (%s)", then.Format(layout), since(now, then))
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"evenkeel/agent"
+)
+
+func TestVerdict(t *testing.T) {
+	now := time.Date(2026, 11, 23, 3, 30, 0, 0, time.UTC)
+	good := &agent.CommitStatus{Commit: "aaaaaaaaaaaaaaaa", Subject: "Good", Since: now.Add(-2 * time.Hour)}
+	bad := &agent.CommitStatus{Commit: "bbbbbbbbbbbbbbbb", Subject: "Bad"}
+	up := []agent.UnitStatus{{Name: "app.service", Active: "active"}, {Name: "db.service", Active: "active"}}
+	for _, row := range []struct {
+		what   string
+		status agent.Status
+		code   int
+		want   string
+	}{
+		{"at the newest commit", agent.Status{Target: good, Good: good, Units: up}, 0,
+			`OK: the host is at aaaaaaaaaaaa "Good" since 01:30 (2h); 2 services up.`},
+		{"a oneshot that rests", agent.Status{Target: good, Good: good, Units: append(up[:1:1], agent.UnitStatus{Name: "job.service", Active: "inactive"})}, 0,
+			`OK: the host is at aaaaaaaaaaaa "Good" since 01:30 (2h); 1 of 2 services up.`},
+		{"right after the installation", agent.Status{}, 0, "STARTING: no commit has proved itself here yet."},
+		{"held", agent.Status{Target: bad, Good: good, Held: &agent.HeldStatus{Since: now.Add(-time.Minute), Reason: "the revert failed", Do: `"evenkeel retry"`}}, 1,
+			`HELD: evenkeel does nothing here since 03:29 (1m): the revert failed. To go on: "evenkeel retry"`},
+		{"on its way", agent.Status{Target: bad, Good: good, Stage: agent.StageWatching,
+			Attempt: &agent.AttemptStatus{Commit: bad.Commit, Since: now.Add(-7 * time.Second), Try: 1, WaitingFor: "probation"}}, 0,
+			`WORKING: evenkeel is bringing this host to bbbbbbbbbbbb "Bad", try 1, for 7s: waiting for probation.`},
+		{"going back", agent.Status{Target: bad, Good: good, Stage: agent.StageReverting, Attempt: &agent.AttemptStatus{Commit: bad.Commit}}, 1,
+			`REVERTING: bbbbbbbbbbbb "Bad" failed here; evenkeel is putting aaaaaaaaaaaa "Good" back.`},
+		{"refused", agent.Status{Target: bad, Good: good, Result: agent.ResultRefused, Refused: []string{"fleet.yaml:1: x"}}, 1,
+			`REFUSED: bbbbbbbbbbbb "Bad" has 1 problem, nothing was touched; the host stays at aaaaaaaaaaaa "Good".`},
+		{"refused for its history", agent.Status{Target: bad, Good: good, Result: agent.ResultRefused, Reason: "the branch was rewritten"}, 1,
+			`REFUSED: bbbbbbbbbbbb "Bad": the branch was rewritten; the host stays at aaaaaaaaaaaa "Good".`},
+		{"rejected", agent.Status{Target: bad, Good: good, Result: agent.ResultRejected,
+			Rejected: []agent.RejectedEntry{{Commit: bad.Commit, Reason: "app.service exited with 1", When: now.Add(-49 * time.Hour)}}}, 1,
+			`REJECTED: bbbbbbbbbbbb "Bad" failed here 2d ago (app.service exited with 1) and is not tried again; the host is at aaaaaaaaaaaa "Good".`},
+		{"an old rejection is history", agent.Status{Target: good, Good: good, Rejected: []agent.RejectedEntry{{Commit: bad.Commit}}}, 0,
+			`OK: the host is at aaaaaaaaaaaa "Good" since 01:30 (2h).`},
+		{"the first commit waits", agent.Status{Target: bad, Waiting: []string{`user "app"`, "group adm"}}, 1,
+			`WAITING: bbbbbbbbbbbb "Bad" waits for user "app", group adm; the host stays at what was found here, no commit has proved itself yet.`},
+		{"a service died later", agent.Status{Target: good, Good: good, Units: append(up[:1:1], agent.UnitStatus{Name: "db.service", Active: "failed"})}, 1,
+			`DOWN: the host is at aaaaaaaaaaaa "Good", but db.service has failed.`},
+		{"a service is not what it should be", agent.Status{Target: good, Good: good, Units: []agent.UnitStatus{{Name: "db.service", Active: "inactive", Problem: "not running"}}}, 1,
+			`DOWN: the host is at aaaaaaaaaaaa "Good", but db.service: not running.`},
+		{"the remote is away", agent.Status{Target: good, Good: good, Contact: now.Add(-20 * time.Hour), ContactError: "no route to host"}, 0,
+			`OK, but the repository does not answer since 2026-11-22 07:30 (20h) (no route to host); the host stays at aaaaaaaaaaaa "Good".`},
+		{"the remote was never there", agent.Status{ContactError: "no route to host"}, 0,
+			`NO REPOSITORY: it has not answered yet (no route to host); nothing was touched.`},
+	} {
+		t.Run(row.what, func(t *testing.T) {
+			got := verdictOf(row.status, now)
+			if got.code != row.code || got.sentence != row.want {
+				t.Errorf("\n got %d %s\nwant %d %s", got.code, got.sentence, row.code, row.want)
+			}
+		})
+	}
+}
