@@ -204,7 +204,7 @@ func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) e
 	var watched []health.Watched
 	for _, s := range wave {
 		if want, ours := a.After.Units[s.Step.Unit]; ours {
-			h.record(s.Step.Unit, Run{Invocation: s.Unit.Invocation, Inputs: want.Inputs})
+			h.record(s.Step.Unit, Started{Invocation: s.Unit.Invocation, Inputs: want.Inputs})
 		}
 		watched = append(watched, a.watched(s.Step.Unit, s.Unit))
 	}
@@ -219,9 +219,9 @@ func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) e
 	return nil
 }
 
-func (h *Host) record(unit string, run Run) {
+func (h *Host) record(unit string, run Started) {
 	if h.Ledger.Runs == nil {
-		h.Ledger.Runs = map[string]Run{}
+		h.Ledger.Runs = map[string]Started{}
 	}
 	h.Ledger.Runs[unit] = run
 }
@@ -341,7 +341,7 @@ func (h *Host) finishKeep(except []string) error {
 	for name, run := range l.Runs {
 		// Whatever runs here read what it should have, or the plan had restarted it.
 		if want, runs := a.After.Units[name]; runs {
-			l.Runs[name] = Run{Invocation: run.Invocation, Inputs: want.Inputs}
+			l.Runs[name] = Started{Invocation: run.Invocation, Inputs: want.Inputs}
 		} else {
 			delete(l.Runs, name)
 		}

@@ -26,20 +26,20 @@ const ledgerVersion = 1
 // Ledger is the durable record of what happened here. What an open attempt
 // does is in its own file, see Attempt.
 type Ledger struct {
-	Version  int              `json:"version"`
-	Machine  string           `json:"machine"` // derived from the machine id; another one means a cloned image
-	Host     string           `json:"host"`
-	Roles    []string         `json:"roles,omitempty"`
-	Attempts int              `json:"attempts"`      // number of the last attempt
-	Key      string           `json:"key,omitempty"` // of the last pass that was decided
-	Good     *Good            `json:"good,omitempty"`
-	Owned    map[string]Owned `json:"owned,omitempty"` // every path that a kept target brought here
-	Found    map[string]bool  `json:"found,omitempty"` // unit -> was it active before evenkeel first ran it
-	Runs     map[string]Run   `json:"runs,omitempty"`
-	Rejected []Rejection      `json:"rejected,omitempty"`
-	Tries    map[string]int   `json:"tries,omitempty"` // commit -> attempts that were interrupted
-	Hold     *Hold            `json:"hold,omitempty"`
-	History  []Entry          `json:"history,omitempty"` // newest last
+	Version  int                `json:"version"`
+	Machine  string             `json:"machine"` // derived from the machine id; another one means a cloned image
+	Host     string             `json:"host"`
+	Roles    []string           `json:"roles,omitempty"`
+	Attempts int                `json:"attempts"`      // number of the last attempt
+	Key      string             `json:"key,omitempty"` // of the last pass that was decided
+	Good     *Good              `json:"good,omitempty"`
+	Owned    map[string]Owned   `json:"owned,omitempty"` // every path that a kept target brought here
+	Found    map[string]bool    `json:"found,omitempty"` // unit -> was it active before evenkeel first ran it
+	Runs     map[string]Started `json:"runs,omitempty"`
+	Rejected []Rejection        `json:"rejected,omitempty"`
+	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
+	Hold     *Hold              `json:"hold,omitempty"`
+	History  []Entry            `json:"history,omitempty"` // newest last
 }
 
 // Good is the last commit that was seen healthy.
@@ -57,8 +57,8 @@ type Owned struct {
 	Original plan.Path `json:"original"` // absent: it goes when nothing asks for it any more
 }
 
-// Run is what a unit was last started with.
-type Run struct {
+// Started is what a unit was last started with.
+type Started struct {
 	Invocation string            `json:"invocation"`
 	Inputs     map[string]string `json:"inputs,omitempty"`
 }

@@ -123,7 +123,7 @@ func (h *Host) recordBack(a *Attempt, wave []apply.Started) {
 		if err != nil {
 			continue
 		}
-		run := Run{Invocation: s.Unit.Invocation, Inputs: map[string]string{}}
+		run := Started{Invocation: s.Unit.Invocation, Inputs: map[string]string{}}
 		for p := range was.Inputs {
 			run.Inputs[p] = seen.Paths[p].Fingerprint()
 		}

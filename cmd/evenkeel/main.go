@@ -99,9 +99,15 @@ itself when the new one fails.`,
 		Args:                       cobra.NoArgs,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	config := root.PersistentFlags().String("config", agent.DefaultConfigFile, "the host's own configuration")
 	root.AddCommand(
+		runCommand(u, config),
 		statusCommand(u),
+		planCommand(u, config),
 		checkCommand(u),
+		retryCommand(u, config),
+		resetStateCommand(u, config),
+		recoverCommand(u),
 		versionCommand(u),
 	)
 	return root

@@ -1,0 +1,155 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// invalidError is what systemd and the validators said against a commit.
+type invalidError struct{ list []apply.Invalid }
+
+func (e *invalidError) Error() string { return e.list[0].String() }
+
+// missing reports whether all faults may go without another commit.
+func (e *invalidError) missing() bool {
+	return !slices.ContainsFunc(e.list, func(i apply.Invalid) bool { return !i.Missing })
+}
+
+// problems gives the faults with the lines of the repository that they come from.
+func (e *invalidError) problems(t *plan.Target) manifest.Problems {
+	var problems manifest.Problems
+	for _, i := range e.list {
+		p := manifest.Problem{Message: i.String()}
+		if at, known := t.Origin[i.Path]; known {
+			p.File, p.Line = at.File, at.Line
+			if i.Line > 0 && !strings.HasSuffix(at.File, ".tmpl") && !strings.HasSuffix(at.File, ".yaml") {
+				p.Line = i.Line
+			}
+		}
+		problems = append(problems, p)
+	}
+	return problems
+}
+
+// validate lets systemd and the files' own programs judge what would change,
+// with the host untouched.
+func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
+	c := apply.Candidate{Files: map[string]apply.Staged{}, Validators: map[string][]string{}}
+	for _, step := range plan.Diff(plan.State{Paths: n.state.Paths}, plan.State{Paths: w.to.Paths}, nil).Paths {
+		if step.To.Kind == plan.Absent {
+			if step.From.Kind != plan.Directory {
+				c.Removed = append(c.Removed, step.Path)
+			}
+			continue
+		}
+		staged, err := d.staged(w, n, step.To)
+		if err != nil {
+			return err
+		}
+		c.Files[step.Path] = staged
+		if argv := w.target.Validate[step.Path]; len(argv) > 0 {
+			c.Validators[step.Path] = argv
+		}
+		if name := unitOf(step.Path); name != "" && step.To.Kind == plan.File && !slices.Contains(c.Units, name) {
+			c.Units = append(c.Units, name)
+		}
+	}
+	slices.Sort(c.Units)
+	invalid, err := apply.Validate(ctx, c)
+	if err != nil {
+		return err
+	}
+	if len(invalid) > 0 {
+		return &invalidError{invalid}
+	}
+	return nil
+}
+
+func (d *daemon) staged(w wanted, n now, to plan.Path) (apply.Staged, error) {
+	s := apply.Staged{Link: to.Link, Dir: to.Kind == plan.Directory, Mode: to.Mode}
+	if to.Kind == plan.Link {
+		return s, nil
+	}
+	s.UID, _ = n.accounts.UID(to.Owner)
+	s.GID, _ = n.accounts.GID(to.Group)
+	if to.Kind != plan.File {
+		return s, nil
+	}
+	var err error
+	s.Content, err = d.host.content(w.target, to.Digest)
+	return s, err
+}
+
+// unitOf names the unit whose file or drop-in stands at a path, "" for others.
+func unitOf(p string) string {
+	if !strings.HasPrefix(p, "/etc/systemd/system/") {
+		return ""
+	}
+	name := path.Base(p)
+	if dir := path.Base(path.Dir(p)); strings.HasSuffix(dir, ".d") {
+		name = strings.TrimSuffix(dir, ".d")
+	}
+	if units.Valid(name) != nil {
+		return ""
+	}
+	return name
+}
+
+// renamed holds when the host has another name than when its state was written
+// and that changes what it is: a person must say that this is meant.
+func (d *daemon) renamed(c *candidate) (Outcome, bool) {
+	l := d.host.Ledger
+	if slices.Equal(l.Roles, c.target.Roles) {
+		l.Host = d.cfg.Host // written with the next verdict
+	}
+	if l.Host == "" || l.Host == d.cfg.Host || l.Good == nil || slices.Equal(l.Roles, c.target.Roles) {
+		return Outcome{}, false
+	}
+	return d.holdAsking(fmt.Sprintf("this host was %q and is %q now, which changes its roles from %v to %v; \"evenkeel retry\" says that this is meant",
+		l.Host, d.cfg.Host, l.Roles, c.target.Roles)), true
+}
+
+func (d *daemon) holdAsking(reason string) Outcome {
+	h := d.host
+	if h.Ledger.Hold == nil || h.Ledger.Hold.Reason != reason {
+		h.Ledger.Hold = &Hold{Reason: reason, Since: h.Now(), Asks: true}
+		h.trySave()
+	}
+	return Outcome{Result: ResultHeld, Reason: reason}
+}
+
+// settleIdentity remembers whose state this is. A state directory of another
+// machine, as a cloned image has, is not acted upon.
+func (d *daemon) settleIdentity() (Outcome, bool) {
+	l := d.host.Ledger
+	id, err := MachineID()
+	switch {
+	case err != nil:
+		return failed(err), true
+	case l.Machine == "":
+		l.Machine, l.Host = id, d.cfg.Host
+		if err := l.save(d.host.State); err != nil {
+			return failed(err), true
+		}
+	case l.Machine != id:
+		return d.holdAsking("the state directory is that of another machine, perhaps this is a cloned image; \"evenkeel reset-state\" starts a new one"), true
+	}
+	return Outcome{}, false
+}
+
+// servicesOf lists the services of the good commit.
+func (d *daemon) servicesOf() []string {
+	if good := d.host.Ledger.Good; good != nil {
+		return slices.Sorted(maps.Keys(good.Services))
+	}
+	return nil
+}

@@ -1,0 +1,159 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+	"evenkeel/agent/source"
+)
+
+// candidate is a commit that was fetched, verified, rendered and wired.
+type candidate struct {
+	info   source.Info
+	target *plan.Target
+	digest string
+	key    string
+}
+
+// pass is one look at the repository and all that follows from it:
+//
+//	source -> manifest -> plan -> apply -> health -> verdict
+//
+// It ends with the outcome that status, log and metrics tell.
+func (d *daemon) pass(ctx context.Context) Outcome {
+	if outcome, stop := d.onHold(ctx); stop {
+		return outcome
+	}
+	c, outcome := d.look(ctx)
+	if c == nil {
+		return outcome
+	}
+	return d.act(ctx, c)
+}
+
+// look fetches and renders the newest commit. Without a candidate the outcome
+// says why there is nothing to act on.
+func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
+	commit, err := d.head(ctx)
+	if err != nil {
+		return nil, d.sourceFailed(err)
+	}
+	facts, err := d.collectFacts(ctx)
+	if err != nil {
+		return nil, failed(err)
+	}
+	key := d.passKey(commit, facts)
+	if outcome, known := d.decided(key, commit); known {
+		return nil, outcome
+	}
+	reply, err := d.render(ctx, commit, facts)
+	var dead *ChildError
+	switch {
+	case errors.As(err, &dead):
+		return nil, d.refuse(key, manifest.Problems{{Message: err.Error()}})
+	case err != nil:
+		return nil, d.sourceFailed(err)
+	case len(reply.Problems) > 0:
+		return nil, d.refuse(key, reply.Problems)
+	}
+	if err := d.wire(ctx, reply.Target); err != nil {
+		var problems manifest.Problems
+		if errors.As(err, &problems) {
+			return nil, d.refuse(key, problems)
+		}
+		return nil, failed(err)
+	}
+	d.warnings = reply.Target.Warnings
+	c := &candidate{info: reply.Info, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
+	if outcome, stop := d.notThis(c); stop {
+		return nil, outcome
+	}
+	return c, Outcome{}
+}
+
+// notThis finds the reasons not to act on a candidate that is right in itself.
+func (d *daemon) notThis(c *candidate) (Outcome, bool) {
+	l := d.host.Ledger
+	if r, rejected := l.IsRejected(c.target.Commit, c.digest); rejected {
+		if r.Commit != c.target.Commit {
+			r.Reason = fmt.Sprintf("it asks for the same as commit %.12s, which failed here: %s", r.Commit, r.Reason)
+			r.Commit, r.When = c.target.Commit, d.host.Now()
+			l.Reject(r)
+		}
+		l.Key = c.key
+		if err := l.save(d.host.State); err != nil {
+			return failed(err), true
+		}
+		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true
+	}
+	if outcome, stop := d.renamed(c); stop {
+		return outcome, true
+	}
+	return Outcome{}, false
+}
+
+// act brings the host to a candidate.
+func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
+	if open := d.host.Open; open != nil && open.Digest == c.digest {
+		return d.settled(d.host.watch(ctx)) // the same again: its watch goes on
+	}
+	if reason := d.notQuiet(ctx); reason != "" {
+		return d.wait(reason)
+	}
+	d.host.tell(StageObserving, c.target.Commit)
+	n, err := d.host.observe(ctx, c.target)
+	if err != nil {
+		return d.refuse("", manifest.Problems{{Message: err.Error()}})
+	}
+	if missing := d.missing(c.target, n); len(missing) > 0 {
+		return d.wait(missing...)
+	}
+	w := d.host.complete(c.target, c.digest, c.key, n)
+	if d.isGood(w, n) {
+		return d.adopt(w)
+	}
+	d.host.tell(StageValidating, c.target.Commit)
+	if err := d.validate(ctx, w, n); err != nil {
+		return d.invalid(c, err)
+	}
+	return d.settled(d.host.deploy(ctx, w, n))
+}
+
+// isGood reports whether the target asks for just what is good here already.
+func (d *daemon) isGood(w wanted, n now) bool {
+	good := d.host.Ledger.Good
+	return d.host.Open == nil && good != nil && good.Digest == w.digest
+}
+
+// adopt records that a new commit asks for nothing new.
+func (d *daemon) adopt(w wanted) Outcome {
+	l := d.host.Ledger
+	if l.Good.Commit != w.target.Commit {
+		l.Good.Commit = w.target.Commit
+		l.Note(Entry{When: d.host.Now(), Commit: w.target.Commit, Result: ResultUnchanged, Reason: "it asks for nothing new here"})
+	}
+	l.Key, l.Roles, l.Hold = w.key, w.target.Roles, nil
+	if err := l.save(d.host.State); err != nil {
+		return failed(err)
+	}
+	return Outcome{Result: ResultUnchanged}
+}
+
+// settled reads how an attempt ended. Whatever went wrong before the intent was
+// recorded has left no trace on the host.
+func (d *daemon) settled(outcome Outcome, err error) Outcome {
+	var missing *apply.Missing
+	switch {
+	case errors.As(err, &missing):
+		return d.wait(err.Error())
+	case err != nil:
+		return failed(err)
+	}
+	return outcome
+}
+
+func failed(err error) Outcome { return Outcome{Result: ResultFailed, Reason: err.Error()} }

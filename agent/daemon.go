@@ -1,0 +1,306 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/health"
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/source"
+	"evenkeel/metrics"
+	"evenkeel/units"
+)
+
+// Options are what the program gives the daemon besides its configuration.
+type Options struct {
+	Log     *slog.Logger
+	Version string
+	Manager units.Manager // systemd
+}
+
+// Bounds of the loop.
+const (
+	beat     = 10 * time.Second // how often the loop shows that it is alive
+	stuck    = 20 * time.Minute // a pass without progress for so long is not alive
+	maxDelay = 15 * time.Minute // between two looks, however often the source failed
+)
+
+// daemon is the loop around the passes, and what it remembers between them.
+type daemon struct {
+	cfg     Config
+	opt     Options
+	log     *slog.Logger
+	host    *Host
+	disk    *apply.Disk
+	prober  *health.Prober
+	notify  Notify
+	metrics *metrics.Set
+	poller  *source.Poller
+	nudge   chan struct{} // somebody asks for a look now
+
+	refused struct { // the newest commit that is refused, and what it depends on
+		key      string
+		problems manifest.Problems
+	}
+	waiting   []string
+	warnings  []string
+	candidate *candidate // newer than the attempt that is watched
+	failures  int        // of the source, in a row
+
+	mu       sync.Mutex // what follows is read while a pass runs
+	status   Status
+	progress time.Time
+	began    time.Time // of the stage
+}
+
+// Run is the daemon: it recovers, and then follows the repository until ctx
+// ends. An error means that it cannot work on this host as it is.
+func Run(ctx context.Context, cfg Config, opt Options) error {
+	lock, err := lockState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	d, err := newDaemon(cfg, opt)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.disk.Close() }()
+	stop, err := d.listen()
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if err := d.host.Load(); err != nil {
+		return err
+	}
+	d.recallMetrics()
+	d.log.Info("evenkeel starts", "version", opt.Version, "host", cfg.Host, "repo", cfg.Repo, "branch", cfg.Branch)
+	d.report(Outcome{})
+	if err := d.notify.Ready(); err != nil {
+		d.log.Warn("systemd does not hear us", "err", err)
+	}
+	return d.loop(ctx)
+}
+
+func newDaemon(cfg Config, opt Options) (*daemon, error) {
+	disk, err := apply.NewDisk("/")
+	if err != nil {
+		return nil, err
+	}
+	state, err := disk.OpenDir(cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the state directory: %w", err)
+	}
+	d := &daemon{
+		cfg: cfg, opt: opt, log: opt.Log, disk: disk, prober: &health.Prober{Manager: opt.Manager},
+		notify: NotifyFromEnv(), nudge: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
+	}
+	d.poller = source.NewPoller(d.remote())
+	d.host = &Host{
+		Disk: disk, Manager: opt.Manager, State: state, Boot: bootID(), Now: time.Now, Log: opt.Log,
+		Phase: d.tell, Probation: cfg.Probation,
+	}
+	d.host.Health = &watching{Prober: d.prober, d: d}
+	return d, nil
+}
+
+// listen serves the metrics.
+func (d *daemon) listen() (stop func(), err error) {
+	registry := prometheus.NewRegistry()
+	d.metrics = metrics.New(registry, metrics.Build{Version: d.opt.Version})
+	if d.cfg.Listen == "" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("tcp", d.cfg.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("cannot serve metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", metrics.Handler(registry))
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			d.log.Error("the metrics are no longer served", "err", err)
+		}
+	})
+	return func() { _ = server.Close(); serving.Wait() }, nil
+}
+
+// loop runs one pass after the other. It feeds systemd's watchdog itself, and
+// stops doing so when a pass makes no progress.
+func (d *daemon) loop(ctx context.Context) error {
+	hup := make(chan os.Signal, 1)
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
+	recovered := false
+	timer := time.NewTimer(0)
+	alive := time.NewTicker(beat)
+	defer alive.Stop()
+	var done chan Outcome
+	for {
+		select {
+		case <-ctx.Done():
+			if done != nil {
+				d.finished(<-done)
+			}
+			return d.notify.Stopping()
+		case <-hup:
+			if done == nil {
+				d.reload()
+				timer.Reset(0)
+			} else {
+				d.ask()
+			}
+		case <-timer.C:
+			done = make(chan Outcome, 1)
+			go func(first bool) { done <- d.onePass(ctx, first) }(!recovered)
+			recovered = true
+		case outcome := <-done:
+			done = nil
+			timer.Reset(d.finished(outcome))
+		case <-alive.C:
+			if d.isProgressing() {
+				_ = d.notify.Watchdog()
+			}
+		}
+	}
+}
+
+// ask wakes a watch that looks for newer commits.
+func (d *daemon) ask() {
+	select {
+	case d.nudge <- struct{}{}:
+	default:
+	}
+}
+
+// onePass is a pass with what comes before it: recovery the first time, and
+// what people asked for.
+func (d *daemon) onePass(ctx context.Context, first bool) Outcome {
+	d.waiting = nil
+	if first {
+		watch, err := d.host.Recover(ctx)
+		if err != nil {
+			return failed(err)
+		}
+		if watch {
+			if outcome := d.settled(d.host.watch(ctx)); d.candidate == nil {
+				return outcome
+			}
+		}
+	}
+	if err := d.heed(); err != nil {
+		return failed(err)
+	}
+	outcome := d.pass(ctx)
+	// A commit that came while another was watched goes next, without a wait.
+	for range 10 {
+		c := d.candidate
+		if c == nil || ctx.Err() != nil {
+			break
+		}
+		d.candidate = nil
+		outcome = d.act(ctx, c)
+	}
+	return outcome
+}
+
+// finished tells people how a pass ended, and gives the time until the next.
+func (d *daemon) finished(outcome Outcome) time.Duration {
+	delay := d.delay()
+	d.mu.Lock()
+	d.status.NextLook = time.Now().Add(delay).UTC()
+	d.mu.Unlock()
+	d.report(outcome)
+	return delay
+}
+
+// delay is the interval with a little chance, so that a fleet never falls into
+// step; longer after failures of the source, and right for this host's phase.
+func (d *daemon) delay() time.Duration {
+	if d.failures > 0 {
+		return jitter(min(d.cfg.Interval<<min(d.failures-1, 10), max(maxDelay, d.cfg.Interval)))
+	}
+	return jitter(untilPhase(time.Now(), d.cfg.Interval, d.cfg.Host))
+}
+
+// untilPhase is the time to the host's own place in the interval, at least half
+// of one away.
+func untilPhase(now time.Time, interval time.Duration, host string) time.Duration {
+	id, err := MachineID()
+	if err != nil {
+		id = host
+	}
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(id))
+	phase := time.Duration(h.Sum64() % uint64(interval))
+	next := (phase - time.Duration(now.UnixNano()%int64(interval)) + interval) % interval
+	if next < interval/2 {
+		next += interval
+	}
+	return next
+}
+
+func jitter(d time.Duration) time.Duration {
+	return d + time.Duration((rand.Float64()-0.5)*0.1*float64(d))
+}
+
+func (d *daemon) isProgressing() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.status.Stage == StageIdle || time.Since(d.progress) < stuck
+}
+
+// reload reads the host's configuration again; a faulty one leaves the old in
+// force.
+func (d *daemon) reload() {
+	_ = d.notify.Reloading()
+	defer func() { _ = d.notify.Ready() }()
+	if d.cfg.File == "" {
+		return
+	}
+	cfg, err := LoadConfig(d.cfg.File)
+	if err != nil {
+		d.log.Error("the old configuration stays in force", "err", err)
+		return
+	}
+	cfg.StateDir, cfg.Listen = d.cfg.StateDir, d.cfg.Listen // these two need a restart
+	d.poller.Close()
+	d.cfg = cfg
+	d.poller = source.NewPoller(d.remote())
+	d.host.Probation = cfg.Probation
+	d.failures = 0
+}
+
+func (d *daemon) remote() source.Remote {
+	a := d.cfg.Auth
+	return source.Remote{URL: d.cfg.Repo, Branch: d.cfg.Branch, Auth: source.Auth{
+		Username: a.Username, PasswordFile: a.PasswordFile, TokenFile: a.TokenFile,
+		SSHKeyFile: a.SSHKeyFile, KnownHostsFile: a.KnownHostsFile, CAFile: a.CAFile,
+	}}
+}
+
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return strings.TrimSpace(string(id))
+}

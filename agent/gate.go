@@ -1,0 +1,215 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+)
+
+// This file holds the reasons for which a pass ends before it touches anything.
+
+// onHold ends a pass that must not act. A held attempt is taken back once more
+// when a person asks for it, or when a newer commit came.
+func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
+	if outcome, stop := d.settleIdentity(); stop {
+		return outcome, true
+	}
+	h := d.host
+	if hold := h.Ledger.Hold; hold != nil && hold.Asks {
+		return Outcome{Result: ResultHeld, Reason: hold.Reason}, true
+	}
+	if h.Open == nil || h.Open.phase != PhaseHeld {
+		return Outcome{}, false
+	}
+	commit, err := d.head(ctx)
+	if err != nil || commit == h.Open.Commit {
+		return Outcome{Result: ResultHeld, Reason: d.holdReason()}, true
+	}
+	return d.retryHeld(ctx)
+}
+
+func (d *daemon) holdReason() string {
+	if hold := d.host.Ledger.Hold; hold != nil {
+		return hold.Reason
+	}
+	return "the revert of an attempt failed"
+}
+
+// retryHeld takes a held attempt back once more.
+func (d *daemon) retryHeld(ctx context.Context) (Outcome, bool) {
+	h := d.host
+	if err := h.Open.move(h.State, PhaseRevert); err != nil {
+		return failed(err), true
+	}
+	outcome := d.settled(h.putBack(context.WithoutCancel(ctx), "taken back once more"))
+	if outcome.Result == ResultHeld || outcome.Result == ResultFailed {
+		return outcome, true
+	}
+	h.Ledger.Hold = nil
+	h.trySave()
+	return outcome, false
+}
+
+// notQuiet gives a reason why this is no moment to begin an attempt.
+func (d *daemon) notQuiet(ctx context.Context) string {
+	system, err := d.host.Manager.System(ctx)
+	switch {
+	case err != nil:
+		return "systemd to answer: " + err.Error()
+	case system.State == "initializing" || system.State == "starting":
+		return "the host to finish its start"
+	case system.State == "stopping":
+		return "the host, which is going down"
+	}
+	for lock, holder := range map[string]string{
+		"/var/lib/dpkg/lock-frontend": "dpkg",
+		"/var/lib/dpkg/lock":          "dpkg",
+		"/var/lib/rpm/.rpm.lock":      "rpm",
+	} {
+		if isLocked(lock) {
+			return holder + " to finish"
+		}
+	}
+	if _, err := os.Stat("/run/cloud-init/enabled"); err == nil {
+		if _, err := os.Stat("/run/cloud-init/result.json"); err != nil {
+			return "cloud-init to finish"
+		}
+	}
+	return ""
+}
+
+// isLocked asks the kernel whether another process holds a record lock on a
+// file, as dpkg and rpm do, without taking it.
+func isLocked(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	lock := unix.Flock_t{Type: unix.F_RDLCK, Whence: 0}
+	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
+		return false
+	}
+	return lock.Type != unix.F_UNLCK
+}
+
+// missing lists what the target needs and the host does not have yet.
+func (d *daemon) missing(target *plan.Target, n now) []string {
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(target.State.Units)) {
+		switch detail := n.details[name]; {
+		case brings(target, name):
+		case detail.Load == "masked":
+			list = append(list, fmt.Sprintf("unit %s to be unmasked", name))
+		case detail.Load != "loaded":
+			list = append(list, fmt.Sprintf("unit %s, which neither the repository nor the host has", name))
+		}
+		if detail := n.details[name]; detail.Job != "" {
+			list = append(list, fmt.Sprintf("the %s job of %s to end", detail.Job, name))
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(target.State.Paths)) {
+		at := target.State.Paths[p]
+		if at.Owner != "" {
+			if _, ok := n.accounts.UID(at.Owner); !ok {
+				list = append(list, fmt.Sprintf("user %q, who shall own %s", at.Owner, p))
+			}
+		}
+		if at.Group != "" {
+			if _, ok := n.accounts.GID(at.Group); !ok {
+				list = append(list, fmt.Sprintf("group %q, which shall own %s", at.Group, p))
+			}
+		}
+	}
+	return append(list, d.missingPrograms(target)...)
+}
+
+// missingPrograms lists the programs that validators need and that are not
+// there. What a unit itself runs is found by systemd-analyze.
+func (d *daemon) missingPrograms(target *plan.Target) []string {
+	var list []string
+	for _, p := range slices.Sorted(maps.Keys(target.Validate)) {
+		program := target.Validate[p][0]
+		if _, comes := target.State.Paths[program]; !comes && !isProgram(program) {
+			list = append(list, fmt.Sprintf("the program %q, which validates %s", program, p))
+		}
+	}
+	return list
+}
+
+func isProgram(name string) bool {
+	if strings.HasPrefix(name, "/") {
+		_, err := os.Stat(name)
+		return err == nil
+	}
+	for _, dir := range []string{"/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"} {
+		if _, err := os.Stat(dir + "/" + name); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
+// refuse ends a pass with faults that were found before anything was touched.
+// They are looked at again when the key changes; without one, at each pass.
+func (d *daemon) refuse(key string, problems manifest.Problems) Outcome {
+	d.refused.key, d.refused.problems = key, problems
+	return Outcome{Result: ResultRefused, Reason: summary(problems)}
+}
+
+func summary(problems manifest.Problems) string {
+	text := problems[0].String()
+	if n := len(problems) - 1; n > 0 {
+		text += fmt.Sprintf(" (and %d more)", n)
+	}
+	return text
+}
+
+// wait ends a pass until something is there; each interval looks again.
+func (d *daemon) wait(reasons ...string) Outcome {
+	d.waiting = reasons
+	return Outcome{Result: ResultWaiting, Reason: "waiting for " + strings.Join(reasons, "; ")}
+}
+
+// invalid reads what validation said.
+func (d *daemon) invalid(c *candidate, err error) Outcome {
+	var invalid *invalidError
+	switch {
+	case !errors.As(err, &invalid):
+		return failed(err)
+	case invalid.missing():
+		var reasons []string
+		for _, i := range invalid.list {
+			reasons = append(reasons, i.String())
+		}
+		return d.wait(reasons...)
+	}
+	return d.refuse(c.key, invalid.problems(c.target))
+}
+
+// decided answers for a key that an earlier pass has dealt with.
+func (d *daemon) decided(key, commit string) (Outcome, bool) {
+	l := d.host.Ledger
+	switch {
+	case d.refused.key == key && d.refused.key != "":
+		return Outcome{Result: ResultRefused, Reason: summary(d.refused.problems)}, true
+	case l.Key != key || d.host.Open != nil:
+		return Outcome{}, false
+	}
+	if r, rejected := l.IsRejected(commit, ""); rejected {
+		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true
+	}
+	if l.Good != nil && l.Good.Commit == commit {
+		return Outcome{Result: ResultUnchanged}, true
+	}
+	return Outcome{}, false
+}

@@ -1,0 +1,157 @@
+package agent
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+	"evenkeel/agent/source"
+	"evenkeel/units"
+)
+
+// head asks where the branch points now.
+func (d *daemon) head(ctx context.Context) (string, error) {
+	commit, err := d.poller.Head(ctx)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now()
+	d.metrics.SourceAnswered(now)
+	d.mu.Lock()
+	d.status.Contact, d.status.ContactError = now.UTC(), ""
+	if d.status.Target == nil || d.status.Target.Commit != commit {
+		d.status.Target = &CommitStatus{Commit: commit, Since: now.UTC()}
+	}
+	d.mu.Unlock()
+	d.failures = 0
+	return commit, nil
+}
+
+// sourceFailed ends a pass that got nothing from the repository. The host stays
+// as it is.
+func (d *daemon) sourceFailed(err error) Outcome {
+	reason := source.Unreachable
+	var own *source.Error
+	if errors.As(err, &own) {
+		reason = own.Reason
+	}
+	d.metrics.SourceFailed(string(reason))
+	d.failures++
+	d.mu.Lock()
+	d.status.ContactError = err.Error()
+	d.mu.Unlock()
+	return failed(err)
+}
+
+func (d *daemon) collectFacts(ctx context.Context) (manifest.Facts, error) {
+	system, err := d.host.Manager.System(ctx)
+	if err != nil {
+		return manifest.Facts{}, fmt.Errorf("cannot ask systemd for its version: %w", err)
+	}
+	return CollectFacts(d.cfg, system.Version)
+}
+
+// passKey names all that a pass depends on: an unchanged key has an unchanged
+// answer.
+func (d *daemon) passKey(commit string, facts manifest.Facts) string {
+	text, err := json.Marshal(struct {
+		Commit string
+		Facts  manifest.Facts
+		Path   string
+		Roots  []string
+		Deny   []string
+		Force  bool
+	}{commit, facts, d.cfg.Path, d.cfg.AllowRoots, d.cfg.Deny, d.cfg.AllowRewritten})
+	if err != nil {
+		panic("internal error: facts cannot be written as JSON: " + err.Error())
+	}
+	sum := sha256.Sum256(text)
+	return hex.EncodeToString(sum[:])
+}
+
+// render fetches the commit and renders it for this host, each in a child.
+func (d *daemon) render(ctx context.Context, commit string, facts manifest.Facts) (RenderReply, error) {
+	prior := ""
+	if good := d.host.Ledger.Good; good != nil {
+		prior = good.Commit
+	}
+	d.host.tell(StageFetching, commit)
+	fetched, err := FetchChild(ctx, FetchRequest{Remote: d.remote(), Dir: d.cfg.CacheDir, Prior: prior})
+	if err != nil {
+		return RenderReply{}, err
+	}
+	d.host.tell(StageRendering, commit)
+	return RenderChild(ctx, RenderRequest{
+		Remote: d.remote(), Dir: d.cfg.CacheDir, Commit: fetched.Commit, Path: d.cfg.Path, Prior: prior,
+		Ancestry: fetched.Ancestry, AllowRewrite: d.cfg.AllowRewritten, Facts: facts,
+		Options: manifest.Options{AllowRoots: d.cfg.AllowRoots, Deny: d.cfg.Deny},
+	})
+}
+
+// wire completes the target with what the host's own units say.
+func (d *daemon) wire(ctx context.Context, t *plan.Target) error {
+	vendor := map[string]units.Definition{}
+	for _, name := range slices.Sorted(maps.Keys(t.State.Units)) {
+		detail, err := d.host.Manager.Show(ctx, name)
+		if err != nil {
+			return err
+		}
+		if def, ok := d.vendor(name, detail); ok {
+			vendor[name] = def
+		}
+	}
+	return manifest.Wire(t, vendor)
+}
+
+// vendor reads a unit's files as systemd has loaded them, without those that we
+// brought ourselves: the target says what becomes of those.
+func (d *daemon) vendor(name string, detail units.Detail) (units.Definition, bool) {
+	def := units.Definition{Name: name}
+	for _, file := range append([]string{detail.Fragment}, detail.DropIns...) {
+		if file == "" || d.host.owns(file) {
+			continue
+		}
+		text, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		parsed, _ := units.ParseFile(file, text) // systemd itself has the last word on vendor units
+		if parsed != nil {
+			def.Files = append(def.Files, parsed)
+		}
+	}
+	return def, len(def.Files) > 0
+}
+
+// brings reports whether the target has a unit's own file, or a file from which
+// it is generated.
+func brings(t *plan.Target, name string) bool {
+	names := []string{name}
+	if template, _, ok := units.Template(name); ok {
+		names = append(names, template)
+	}
+	for p, at := range t.State.Paths {
+		if at.Kind != plan.File || !units.IsUnitPath(p) {
+			continue
+		}
+		base := path.Base(p)
+		if slices.Contains(names, base) && !strings.HasSuffix(path.Dir(p), ".d") {
+			return true
+		}
+		if strings.HasPrefix(p, "/etc/containers/systemd/") && strings.TrimSuffix(base, path.Ext(base)) == strings.TrimSuffix(name, ".service") {
+			return true
+		}
+	}
+	return false
+}

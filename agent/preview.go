@@ -1,0 +1,143 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+	"evenkeel/agent/source"
+	"evenkeel/units"
+)
+
+// Preview is what the newest commit would do on this host.
+type Preview struct {
+	Commit, Subject, Host string
+	Rejected              string // why it will not be tried, "" when it would be
+	Steps                 []string
+	Problems              []string
+	Waiting               []string
+	Warnings              []string
+	Diffs                 []FileDiff
+}
+
+// FileDiff is one file before and after; nil means that there is none.
+type FileDiff struct {
+	Path     string
+	Old, New []byte
+	Secret   bool // show only that it changes
+}
+
+// PlanHere fetches and renders the newest commit and compares it with the host.
+// It changes nothing, and has a cache of its own.
+func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, error) {
+	p := Preview{Host: cfg.Host}
+	d, closeAll, err := previewer(cfg, manager)
+	if err != nil {
+		return p, err
+	}
+	defer closeAll()
+	facts, err := d.collectFacts(ctx)
+	if err != nil {
+		return p, err
+	}
+	commit, err := source.Head(ctx, d.remote())
+	if err != nil {
+		return p, err
+	}
+	reply, err := d.render(ctx, commit, facts)
+	p.Commit, p.Subject = commit, reply.Info.Subject
+	if err != nil {
+		return p, err
+	}
+	problems := reply.Problems
+	if len(problems) == 0 {
+		err = d.wire(ctx, reply.Target)
+		if wiring, is := err.(manifest.Problems); is {
+			problems, err = wiring, nil
+		}
+	}
+	if err != nil {
+		return p, err
+	}
+	if len(problems) > 0 {
+		for _, problem := range problems {
+			p.Problems = append(p.Problems, problem.String())
+		}
+		return p, nil
+	}
+	return p, d.preview(ctx, reply.Target, &p)
+}
+
+// previewer is a daemon that only looks: it reads a copy of the ledger.
+func previewer(cfg Config, manager units.Manager) (*daemon, func(), error) {
+	disk, err := apply.NewDisk("/")
+	if err != nil {
+		return nil, nil, err
+	}
+	temp, err := os.MkdirTemp("", "evenkeel-plan-")
+	if err != nil {
+		return nil, nil, fmt.Errorf("cannot make a place for the plan's own clone: %w", err)
+	}
+	cfg.CacheDir = filepath.Join(temp, "git")
+	d := &daemon{cfg: cfg, opt: Options{Manager: manager}, log: slog.New(slog.DiscardHandler), disk: disk}
+	d.host = &Host{Disk: disk, Manager: manager, Now: time.Now, Log: d.log, Ledger: &Ledger{Version: ledgerVersion}}
+	closeAll := func() { _ = os.RemoveAll(temp); _ = disk.Close() }
+	state, err := disk.OpenDir(cfg.StateDir)
+	if err == nil {
+		d.host.State = state
+		if d.host.Ledger, err = loadLedger(state); err == nil {
+			d.host.Open, _, err = loadAttempts(state)
+		}
+		if err != nil {
+			closeAll()
+			return nil, nil, err
+		}
+	}
+	return d, closeAll, nil
+}
+
+func (d *daemon) preview(ctx context.Context, t *plan.Target, p *Preview) error {
+	h := d.host
+	digest := manifest.Digest(t)
+	if r, rejected := h.Ledger.IsRejected(t.Commit, digest); rejected {
+		p.Rejected = r.Reason
+	}
+	p.Warnings = t.Warnings
+	n, err := h.observe(ctx, t)
+	if err != nil {
+		p.Problems = append(p.Problems, err.Error())
+		return nil
+	}
+	p.Waiting = d.missing(t, n)
+	w := h.complete(t, digest, "", n)
+	steps := plan.Diff(n.state, w.to, nil)
+	if _, err := h.suspects(ctx, steps, w.to, &n); err != nil {
+		return err
+	}
+	steps = plan.Diff(n.state, w.to, nil)
+	if text := strings.TrimSpace(steps.String()); text != "" {
+		p.Steps = strings.Split(text, "\n")
+	}
+	for _, step := range steps.Paths {
+		diff := FileDiff{Path: step.Path}
+		if step.From.Kind == plan.File {
+			diff.Old, _ = os.ReadFile(step.Path)
+		}
+		if step.To.Kind == plan.File {
+			diff.New = t.Content[step.To.Digest]
+		}
+		if diff.Old != nil || diff.New != nil {
+			p.Diffs = append(p.Diffs, diff)
+		}
+	}
+	slices.Sort(p.Waiting)
+	return nil
+}

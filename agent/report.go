@@ -1,0 +1,170 @@
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/metrics"
+)
+
+// tell says what the daemon is doing: in systemctl status, in the status file
+// and in the metrics. It is also the sign that a pass makes progress.
+func (d *daemon) tell(stage Stage, text string) {
+	now := time.Now()
+	d.mu.Lock()
+	was, began := d.status.Stage, d.began
+	d.status.Stage, d.progress, d.began = stage, now, now
+	d.mu.Unlock()
+	if was != "" && was != StageIdle {
+		d.metrics.Stage(string(was), now.Sub(began))
+	}
+	d.metrics.Phase(string(stage))
+	if len(text) == 40 {
+		text = text[:12]
+	}
+	_ = d.notify.Status(strings.TrimSpace(string(stage) + " " + text))
+	d.writeStatus()
+}
+
+// report tells people how a pass ended.
+func (d *daemon) report(o Outcome) {
+	stage := StageIdle
+	if o.Result == ResultHeld {
+		stage = StageHeld
+	}
+	if o.Result != "" {
+		d.metrics.PassEnded(string(o.Result), time.Now())
+		d.log.Log(context.Background(), o.level(), "pass", "result", o.Result, "reason", o.Reason)
+	}
+	d.mu.Lock()
+	s := &d.status
+	s.Result, s.Reason = o.Result, o.Reason
+	s.Refused = nil
+	if o.Result == ResultRefused {
+		for _, p := range d.refused.problems {
+			s.Refused = append(s.Refused, p.String())
+		}
+	}
+	s.Waiting = d.waiting
+	d.mu.Unlock()
+	d.fillFromLedger()
+	d.fillUnits()
+	d.metrics.Standing(metrics.Standing{
+		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
+		Waiting: o.Result == ResultWaiting, Held: o.Result == ResultHeld,
+	})
+	if o.Result == ResultRejected && d.isNews() {
+		d.metrics.Reverted("unit")
+	}
+	if o.Result == ResultUndone {
+		d.metrics.Reverted("interrupted")
+	}
+	d.mu.Lock()
+	target, applied, good := commitOf(s.Target), commitOf(s.Applied), commitOf(s.Good)
+	d.mu.Unlock()
+	d.metrics.Commits(metrics.Commits{Target: target, Applied: applied, Good: good})
+	d.tell(stage, o.Reason)
+}
+
+// level keeps a quiet log quiet: a pass without news is of no interest.
+func (o Outcome) level() slog.Level {
+	switch o.Result {
+	case ResultUnchanged:
+		return slog.LevelDebug
+	case ResultGood, ResultSuperseded, ResultWatching:
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
+// isNews reports whether the last line of the history is from this very pass.
+func (d *daemon) isNews() bool {
+	history := d.host.Ledger.History
+	return len(history) > 0 && history[len(history)-1].Result == ResultRejected && time.Since(history[len(history)-1].When) < 5*time.Second
+}
+
+func commitOf(c *CommitStatus) string {
+	if c == nil {
+		return ""
+	}
+	return c.Commit
+}
+
+// fillFromLedger copies what the record says. It runs between passes only.
+func (d *daemon) fillFromLedger() {
+	l, open := d.host.Ledger, d.host.Open
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := &d.status
+	s.Good, s.Applied, s.Attempt, s.Held, s.Rejected, s.History = nil, nil, nil, nil, nil, nil
+	if good := l.Good; good != nil {
+		s.Good = &CommitStatus{Commit: good.Commit, Since: good.When.UTC()}
+		s.Applied = s.Good
+	}
+	s.Roles = l.Roles
+	if open != nil {
+		s.Applied = &CommitStatus{Commit: open.Commit, Since: open.Since.UTC()}
+		s.Attempt = &AttemptStatus{Commit: open.Commit, Since: open.Since.UTC(), Try: max(l.Tries[open.Commit], 1)}
+	}
+	if hold := l.Hold; hold != nil {
+		s.Held = &HeldStatus{Since: hold.Since.UTC(), Reason: hold.Reason, Do: "look at the reason, mend it, then run \"evenkeel retry\" or push a fix"}
+	}
+	for _, r := range slices.Backward(l.Rejected) {
+		entry := RejectedEntry{Commit: r.Commit, Reason: r.Reason, When: r.When.UTC()}
+		if r.Evidence != "" {
+			entry.Evidence = strings.Split(r.Evidence, "\n")
+		}
+		s.Rejected = append(s.Rejected, entry)
+	}
+	for _, e := range slices.Backward(l.History) {
+		s.History = append(s.History, HistoryEntry{When: e.When.UTC(), Commit: e.Commit, Result: e.Result, Reason: e.Reason, Restarts: e.Restarts})
+	}
+}
+
+// fillUnits asks for the services of the good commit.
+func (d *daemon) fillUnits() {
+	names := d.servicesOf()
+	if len(names) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	all, err := d.host.Manager.List(ctx, names)
+	if err != nil {
+		return
+	}
+	var list []UnitStatus
+	for _, u := range all {
+		list = append(list, UnitStatus{Name: u.Name, Active: u.Active})
+	}
+	d.mu.Lock()
+	d.status.Units = list
+	d.mu.Unlock()
+}
+
+// writeStatus brings the status file up to date.
+func (d *daemon) writeStatus() {
+	d.mu.Lock()
+	s := d.status
+	d.mu.Unlock()
+	s.Version, s.PID, s.Written = d.opt.Version, os.Getpid(), time.Now().UTC()
+	s.Host, s.Repo, s.Branch, s.StateDir = d.cfg.Host, d.cfg.Repo, d.cfg.Branch, d.cfg.StateDir
+	s.Warnings = d.warnings
+	if err := WriteStatus(StatusFile, s); err != nil {
+		d.log.Warn("the status is not written", "err", err)
+	}
+}
+
+// recallMetrics gives the series that outlive a restart their values.
+func (d *daemon) recallMetrics() {
+	var success time.Time
+	l := d.host.Ledger
+	if l.Good != nil {
+		success = l.Good.When
+	}
+	d.metrics.Recall(time.Time{}, success, time.Time{})
+}

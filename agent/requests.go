@@ -1,0 +1,149 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"evenkeel/agent/apply"
+	"evenkeel/units"
+)
+
+// retryFile in the state directory asks the daemon to try again what it gave up.
+const retryFile = "retry"
+
+// RequestRetry asks the daemon to forget what it rejected and to take back once
+// more what it holds. The daemon sees it at its next look.
+func RequestRetry(cfg Config) error {
+	if err := os.WriteFile(filepath.Join(cfg.StateDir, retryFile), nil, 0o600); err != nil {
+		return fmt.Errorf("cannot ask for a retry: %w", err)
+	}
+	return nil
+}
+
+// heed does what people asked for since the last pass, and makes sure that the
+// state is that of this host.
+func (d *daemon) heed() error {
+	h := d.host
+	if _, err := h.State.Stat(retryFile); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("cannot look for requests: %w", err)
+	}
+	d.log.Info("a person asks for a retry")
+	d.refused.key, d.refused.problems = "", nil
+	h.Ledger.Rejected, h.Ledger.Tries, h.Ledger.Key = nil, nil, ""
+	h.Ledger.Hold = nil
+	h.Ledger.Host = d.cfg.Host
+	if h.Open != nil && h.Open.phase == PhaseHeld {
+		d.retryHeld(context.Background())
+	}
+	if err := h.Ledger.save(h.State); err != nil {
+		return err
+	}
+	if err := h.State.Remove(retryFile); err != nil {
+		return fmt.Errorf("cannot remove the request: %w", err)
+	}
+	return nil
+}
+
+// ResetState starts a new record for this host: what stands there now counts as
+// found, and what failed here is forgotten. It refuses while the daemon runs or
+// an attempt is open.
+func ResetState(cfg Config) error {
+	lock, err := lockState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	entries, err := os.ReadDir(cfg.StateDir)
+	if err != nil {
+		return fmt.Errorf("cannot reset the state: %w", err)
+	}
+	for _, e := range entries {
+		if _, phase, _, ok := parseAttemptName(e.Name()); ok && phase != PhaseStage {
+			if err := sameMachine(cfg); err == nil {
+				return fmt.Errorf("cannot reset the state: attempt %s is open; start the daemon, which ends it", e.Name())
+			}
+		}
+	}
+	for _, e := range entries {
+		if e.Name() == ledgerFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile {
+			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
+				return fmt.Errorf("cannot reset the state: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// sameMachine fails when the state directory is that of another machine: its
+// attempts say nothing about this one.
+func sameMachine(cfg Config) error {
+	disk, err := apply.NewDisk("/")
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = disk.Close() }()
+	dir, err := disk.OpenDir(cfg.StateDir)
+	if err != nil {
+		return nil
+	}
+	defer func() { _ = dir.Close() }()
+	l, err := loadLedger(dir)
+	id, idErr := MachineID()
+	if err == nil && idErr == nil && l.Machine != "" && l.Machine != id {
+		return errors.New("another machine")
+	}
+	return nil
+}
+
+// RecoverEarly runs early in the boot, before the services: it puts the files
+// of an open attempt back and makes systemd read its unit files again.
+func RecoverEarly(ctx context.Context, cfg Config, manager units.Manager) error {
+	disk, err := apply.NewDisk("/")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = disk.Close() }()
+	dir, err := disk.OpenDir(cfg.StateDir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return fmt.Errorf("cannot open the state directory: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	h := &Host{Disk: disk, State: dir}
+	again, err := h.RecoverFiles()
+	if again {
+		err = errors.Join(err, manager.DaemonReload(ctx))
+	}
+	return err
+}
+
+// lockState makes this process the only one that acts on the host.
+func lockState(stateDir string) (*os.File, error) {
+	if err := os.MkdirAll(stateDir, 0o700); err != nil {
+		return nil, fmt.Errorf("cannot make the state directory: %w", err)
+	}
+	name := filepath.Join(stateDir, "lock")
+	f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("cannot lock the state directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		holder, _ := os.ReadFile(name)
+		_ = f.Close()
+		return nil, fmt.Errorf("cannot lock the state directory %q: process %s of evenkeel holds it", stateDir, strings.TrimSpace(string(holder)))
+	}
+	if err := f.Truncate(0); err == nil {
+		_, _ = fmt.Fprintf(f, "%d\n", os.Getpid())
+	}
+	return f, nil
+}

@@ -1,0 +1,63 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"evenkeel/agent/health"
+)
+
+// watching is the prober of the daemon: while it watches a commit, it looks for
+// a newer one, which ends the wait.
+type watching struct {
+	*health.Prober
+	d *daemon
+}
+
+// Watch is the probation; see health.Prober. A newer commit that could be
+// applied interrupts it.
+func (w *watching) Watch(ctx context.Context, watched []health.Watched, probation time.Duration, baseline map[string]bool) health.Report {
+	d := w.d
+	if d.host.Open == nil || d.host.Open.phase != PhaseWatch {
+		return w.Prober.Watch(ctx, watched, probation, baseline)
+	}
+	inner, interrupt := context.WithCancel(ctx)
+	defer interrupt()
+	report := make(chan health.Report, 1)
+	go func() { report <- w.Prober.Watch(inner, watched, probation, baseline) }()
+	timer := time.NewTimer(jitter(d.cfg.Interval))
+	defer timer.Stop()
+	for {
+		select {
+		case r := <-report:
+			return r
+		case <-timer.C:
+		case <-d.nudge:
+		}
+		if c := d.newer(inner); c != nil {
+			d.candidate = c
+			interrupt()
+			return <-report
+		}
+		timer.Reset(jitter(d.cfg.Interval))
+	}
+}
+
+// newer finds a commit that overtakes the one that is watched.
+func (d *daemon) newer(ctx context.Context) *candidate {
+	open := d.host.Open
+	commit, err := d.head(ctx)
+	if err != nil || commit == open.Commit {
+		return nil
+	}
+	c, outcome := d.look(ctx)
+	d.host.tell(StageWatching, open.Commit)
+	if c == nil || c.digest == open.Digest {
+		if outcome.Reason != "" {
+			d.log.Info("a newer commit does not end the watch", "commit", commit, "reason", outcome.Reason)
+		}
+		return nil
+	}
+	d.log.Info("a newer commit ends the watch", "commit", commit)
+	return c
+}

@@ -1,0 +1,123 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"unicode/utf8"
+
+	"github.com/pmezard/go-difflib/difflib"
+	"github.com/spf13/cobra"
+
+	"evenkeel/agent"
+	"evenkeel/units/bus"
+)
+
+func planCommand(u ui, config *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "plan",
+		Short: "show what the newest commit would do here, and why",
+		Long: `Fetches the newest commit into a cache of its own and shows what it would do on
+this host as it is now: each step with its reason, then the files that would
+change. Changes nothing. Needs root.
+
+Exit codes:
+  0  the commit can be applied, or there is nothing to do
+  1  it is refused, waits for something, or was rejected
+  2  no plan could be made`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := loadConfig(*config)
+			if err != nil {
+				return err
+			}
+			manager := bus.New(slog.New(slog.DiscardHandler), bus.Options{})
+			defer func() { _ = manager.Close() }()
+			p, err := agent.PlanHere(cmd.Context(), cfg, manager)
+			if err != nil {
+				return failed(err, "")
+			}
+			return tellPlan(u, p)
+		},
+	}
+}
+
+func tellPlan(u ui, p agent.Preview) error {
+	newest := commit(&agent.CommitStatus{Commit: p.Commit, Subject: p.Subject})
+	if len(p.Problems) > 0 {
+		u.say("%s is refused on %s:", newest, p.Host)
+		for _, problem := range p.Problems {
+			u.say("  %s", problem)
+		}
+		return &exit{code: exitFound}
+	}
+	for _, warning := range p.Warnings {
+		u.warn("%s", warning)
+	}
+	if len(p.Steps) == 0 {
+		u.say("%s asks for nothing new on %s", newest, p.Host)
+	} else {
+		u.say("%s would do on %s:", newest, p.Host)
+	}
+	for i, step := range p.Steps {
+		u.say("%3d. %s", i+1, step)
+	}
+	for _, d := range p.Diffs {
+		u.text("\n" + diffText(d))
+	}
+	if p.Rejected != "" {
+		u.say("\nIt failed here before and is not tried again: %s", p.Rejected)
+		return &exit{code: exitFound}
+	}
+	for _, reason := range p.Waiting {
+		u.say("\nIt waits for %s", reason)
+	}
+	if len(p.Waiting) > 0 {
+		return &exit{code: exitFound}
+	}
+	return nil
+}
+
+// contextLines is how much of a file is shown around a change.
+const contextLines = 3
+
+// diffText shows one file as it is and as it would be. Of secret and of binary
+// files it says only that they change.
+func diffText(d agent.FileDiff) string {
+	switch {
+	case d.Secret:
+		return fmt.Sprintf("%s: changes; secret, not shown\n", d.Path)
+	case !isText(d.Old) || !isText(d.New):
+		return fmt.Sprintf("%s: changes; not text, %d bytes now, %d then\n", d.Path, len(d.Old), len(d.New))
+	}
+	from, to := d.Path, d.Path
+	if d.Old == nil {
+		from = "/dev/null"
+	}
+	if d.New == nil {
+		to = "/dev/null"
+	}
+	text, err := difflib.GetUnifiedDiffString(difflib.UnifiedDiff{
+		A: lines(d.Old), B: lines(d.New), FromFile: from, ToFile: to, Context: contextLines,
+	})
+	if err != nil { // it writes to memory
+		panic("internal error: " + err.Error())
+	}
+	return text
+}
+
+func isText(content []byte) bool {
+	return utf8.Valid(content) && !bytes.ContainsRune(content, 0)
+}
+
+// lines splits a file for a diff, and says where the last line has no end.
+func lines(content []byte) []string {
+	var out []string
+	for line := range bytes.Lines(content) {
+		if !bytes.HasSuffix(line, []byte("\n")) {
+			line = append(bytes.Clone(line), "\n\\ No newline at end of file\n"...)
+		}
+		out = append(out, string(line))
+	}
+	return out
+}

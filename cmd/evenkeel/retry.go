@@ -1,0 +1,46 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"evenkeel/agent"
+)
+
+func retryCommand(u ui, config *string) *cobra.Command {
+	return &cobra.Command{
+		Use:   "retry",
+		Short: "try the newest commit again, and end a hold",
+		Long: `Asks the daemon to forget that the newest commit was rejected, to end a hold,
+and to look at the repository now. The request stays in the state directory until
+the daemon has read it. Needs root.
+
+Exit codes:
+  0  the daemon was asked
+  1  the request is written, but the daemon does not run: it reads it when it starts
+  2  the request could not be written`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			cfg, err := loadConfig(*config)
+			if err != nil {
+				return err
+			}
+			if err := agent.RequestRetry(cfg); err != nil {
+				return failed(err, "are you root?")
+			}
+			if err := wakeDaemon(agent.StatusFile); err != nil {
+				return &exit{code: exitFound, err: err, hint: "the request is written; \"systemctl start evenkeel\" acts on it"}
+			}
+			u.say("asked; \"evenkeel status\" tells how it goes")
+			return nil
+		},
+	}
+}
+
+// loadConfig reads the host's configuration for a verb that cannot do without.
+func loadConfig(file string) (agent.Config, error) {
+	cfg, err := agent.LoadConfig(file)
+	if err != nil {
+		return agent.Config{}, failed(err, "")
+	}
+	return cfg, nil
+}
