@@ -175,9 +175,9 @@ func runChild(ctx context.Context, name, doing string, request, reply any) error
 	case deadline.Err() != nil:
 		return &ChildError{doing, fmt.Sprintf("the child took longer than %s", kind.wall)}
 	case err != nil:
-		return &ChildError{doing, kind.causeOfDeath(cmd.ProcessState, said.String())}
+		return &ChildError{doing, kind.causeOfDeath(cmd.ProcessState, said.kept.String())}
 	}
-	if err := json.Unmarshal(output.Bytes(), reply); err != nil {
+	if err := json.Unmarshal(output.kept.Bytes(), reply); err != nil {
 		return &ChildError{doing, "the child's answer cannot be read"}
 	}
 	return nil
@@ -243,21 +243,21 @@ var errOverflow = errors.New("more output than allowed")
 // bounded keeps what a child writes, up to a limit. More on stdout ends the
 // child by a closed pipe; what is cut off of stderr is not missed.
 type bounded struct {
-	bytes.Buffer
+	kept bytes.Buffer // not embedded: io.Copy would find its ReadFrom, and go past the limit
 	max  int
 	over bool
 }
 
 func (b *bounded) Write(p []byte) (int, error) {
-	if b.Len()+len(p) > b.max {
-		b.Buffer.Write(p[:b.max-b.Len()])
+	if b.kept.Len()+len(p) > b.max {
+		b.kept.Write(p[:b.max-b.kept.Len()])
 		b.over = true
 		if b.max == maxChildStderr {
 			return len(p), nil
 		}
 		return 0, errOverflow
 	}
-	return b.Buffer.Write(p)
+	return b.kept.Write(p)
 }
 
 // mentionsMemory knows the words with which the Go runtime and the C library

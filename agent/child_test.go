@@ -202,6 +202,33 @@ func TestChildMainLeavesOtherArgumentsAlone(t *testing.T) {
 	}
 }
 
+// io.Copy, with which os/exec fills it, must not find a way around the limit.
+func TestBoundedKeepsItsLimitUnderCopy(t *testing.T) {
+	for _, row := range []struct {
+		about   string
+		max     int
+		written int
+		kept    int
+		over    bool
+		err     error
+	}{
+		{"what fits is kept whole", 100, 100, 100, false, nil},
+		{"a byte more ends the copy", 100, 101, 100, true, errOverflow},
+		{"so does very much more", 100, 1_000_000, 100, true, errOverflow},
+		{"stderr is cut off, and read to its end", maxChildStderr, 1_000_000, maxChildStderr, true, nil},
+	} {
+		b := &bounded{max: row.max}
+		// A reader and nothing else, as a pipe is: strings.Reader has a WriteTo.
+		from := io.LimitReader(strings.NewReader(strings.Repeat("x", row.written)), int64(row.written))
+		if _, err := io.Copy(b, from); !errors.Is(err, row.err) {
+			t.Errorf("%s: error %v, want %v", row.about, err, row.err)
+		}
+		if b.kept.Len() != row.kept || b.over != row.over {
+			t.Errorf("%s: %d bytes kept, over %t; want %d, %t", row.about, b.kept.Len(), b.over, row.kept, row.over)
+		}
+	}
+}
+
 func TestBrokenRequestIsAPlainError(t *testing.T) {
 	cmd := childCommand(t.Context(), "child-render")
 	cmd.Stdin = strings.NewReader("{")
