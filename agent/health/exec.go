@@ -16,6 +16,7 @@ const (
 	killGrace   = time.Second     // for pipes that a child of the command holds open
 	stopWithin  = 5 * time.Second // for systemd to end a check that was given up
 	systemdRuns = "/run/systemd/system"
+	searchPath  = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 )
 
 // probeExec passes when a command ends with status 0.
@@ -84,6 +85,8 @@ func run(ctx context.Context, argv []string) ([]byte, error) {
 	var output beginning
 	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	command.Stdout, command.Stderr = &output, &output
+	// Not the daemon's own: with NOTIFY_SOCKET a check could speak to systemd for it.
+	command.Env = []string{"PATH=" + searchPath, "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0"}
 	command.WaitDelay = killGrace
 	err := command.Run()
 	return output, err

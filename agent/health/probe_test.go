@@ -166,6 +166,14 @@ func TestTryExec(t *testing.T) {
 	}
 }
 
+func TestRunHidesTheDaemonsEnvironment(t *testing.T) {
+	t.Setenv("NOTIFY_SOCKET", "/run/systemd/notify")
+	output, err := run(t.Context(), []string{"/bin/sh", "-c", "echo \"$NOTIFY_SOCKET|$PATH\""})
+	if want := "|" + searchPath + "\n"; err != nil || string(output) != want {
+		t.Errorf("got %q, %v, want %q", output, err, want)
+	}
+}
+
 // endChild ends the process whose id a script wrote down, if it did.
 func endChild(t *testing.T, file string) {
 	t.Helper()
