@@ -90,7 +90,7 @@ func walk(disk FS, moves []Move, f func(m Move, dir Dir, swaps bool) error) erro
 	open := map[string]Dir{}
 	defer func() {
 		for _, dir := range open {
-			dir.Close()
+			_ = dir.Close()
 		}
 	}()
 	var names []string

@@ -45,7 +45,7 @@ func (x *Index) Look(disk FS, accounts Accounts, paths []string) (Seen, error) {
 	defer func() {
 		for _, dir := range open {
 			if dir != nil {
-				dir.Close()
+				_ = dir.Close()
 			}
 		}
 	}()
@@ -129,7 +129,7 @@ func ReadAccounts(disk FS) (Accounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the host's accounts: %w", err)
 	}
-	defer dir.Close()
+	defer func() { _ = dir.Close() }()
 	users, err := readIDs(dir, "passwd")
 	if err != nil {
 		return nil, err
