@@ -185,7 +185,7 @@ func (s *sshServer) advert(ctx context.Context, branch string) (advert, error) {
 		// A server that knows no such repository says so on stderr and nothing
 		// else, and stderr is whole only when the command has ended.
 		s.in.Close()
-		s.run.Wait()
+		_ = s.run.Wait()
 		if line := s.said.line(); line != "" {
 			err = fail(Unreachable, "the server says: %s", line)
 		}
