@@ -73,7 +73,6 @@ type sweeper struct {
 	s      *scenario
 	total  *tally
 	rng    *rand.Rand
-	starts []*world // worlds right before the commits come
 	legal  map[string]state
 	failed bool
 	step   int

@@ -53,10 +53,10 @@ func newScenario(seed uint64) *scenario {
 // spec is a commit's wish in the terms of a scenario. Numbers are versions, 0 is
 // "not there".
 type spec struct {
-	db, app, proxy, job, vendor, socket int // unit files; vendor is a drop-in
-	dbConf, appConf, vendorConf         int
-	motd, issue, deep, link, dir        int
-	mark                                map[string]string // unit or config path -> behave mark
+	db, app, proxy, job, vendor  int // unit files; vendor is a drop-in
+	dbConf, appConf, vendorConf  int
+	motd, issue, deep, link, dir int
+	mark                         map[string]string // unit or config path -> behave mark
 }
 
 func newSpec(rng *rand.Rand, last *spec) *spec {
