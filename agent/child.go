@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"evenkeel/agent/apply"
 )
 
 // What comes out of a repository is parsed and rendered in children: our own
@@ -32,6 +34,10 @@ const (
 	maxChildStderr  = 8 << 10
 	childNice       = 10
 	childKillDelay  = 5 * time.Second // for its pipes to close after it was killed
+
+	// The validators' child is not one of childKinds: apply starts it, in a unit
+	// that limits it.
+	childValidate = "child-validate"
 
 	exitChildFailed = 1
 	exitChildCPU    = 3 // out of processor time; 2 is what the Go runtime ends with
@@ -70,6 +76,9 @@ func childKindNamed(name string) (childKind, bool) {
 func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, exit int) {
 	if len(args) != 1 {
 		return false, 0
+	}
+	if args[0] == childValidate {
+		return true, apply.ValidateMain(stdin, stdout)
 	}
 	kind, is := childKindNamed(args[0])
 	if !is {

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -226,6 +227,20 @@ func TestBoundedKeepsItsLimitUnderCopy(t *testing.T) {
 		if b.kept.Len() != row.kept || b.over != row.over {
 			t.Errorf("%s: %d bytes kept, over %t; want %d, %t", row.about, b.kept.Len(), b.over, row.kept, row.over)
 		}
+	}
+}
+
+func TestValidatorsChildAnswersItself(t *testing.T) {
+	// Without mounts and a scratch directory of its own it refuses to begin.
+	cmd := childCommand(t.Context(), childValidate)
+	cmd.Stdin = strings.NewReader("{}")
+	out, err := cmd.Output()
+	var reply struct{ Failure string }
+	if err == nil {
+		err = json.Unmarshal(out, &reply)
+	}
+	if err != nil || reply.Failure == "" {
+		t.Errorf("got %v, %q, want a reply that says what failed", err, out)
 	}
 }
 
