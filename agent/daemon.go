@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"syscall"
@@ -35,9 +36,10 @@ type Options struct {
 
 // Bounds of the loop.
 const (
-	beat     = 10 * time.Second // how often the loop shows that it is alive
-	stuck    = 20 * time.Minute // a pass without progress for so long is not alive
-	maxDelay = 15 * time.Minute // between two looks, however often the source failed
+	beat      = 10 * time.Second // how often the loop shows that it is alive
+	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
+	reportAge = 30 * time.Second // how old the status of a host without news may be
+	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
 
 // daemon is the loop around the passes, and what it remembers between them.
@@ -61,6 +63,9 @@ type daemon struct {
 	warnings  []string
 	candidate *candidate // newer than the attempt that is watched
 	failures  int        // of the source, in a row
+	facts     manifest.Facts
+	factsAt   time.Time // when they were collected
+	reported  time.Time // the last full report
 
 	mu       sync.Mutex // what follows is read while a pass runs
 	status   Status
@@ -227,8 +232,18 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 	delay := d.delay()
 	d.mu.Lock()
 	d.status.NextLook = time.Now().Add(delay).UTC()
+	same := d.status.Result == outcome.Result && d.status.Stage == StageIdle && d.status.Reason == outcome.Reason
 	d.mu.Unlock()
+	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
+		d.metrics.PassEnded(string(outcome.Result), time.Now())
+		return delay
+	}
+	d.reported = time.Now()
 	d.report(outcome)
+	if outcome.Result != ResultUnchanged {
+		// Rendering and staging are over: a daemon that waits should be small.
+		debug.FreeOSMemory()
+	}
 	return delay
 }
 
@@ -286,7 +301,7 @@ func (d *daemon) reload() {
 	d.cfg = cfg
 	d.poller = source.NewPoller(d.remote())
 	d.host.Probation = cfg.Probation
-	d.failures = 0
+	d.failures, d.factsAt, d.reported = 0, time.Time{}, time.Time{}
 }
 
 func (d *daemon) remote() source.Remote {

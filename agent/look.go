@@ -54,12 +54,23 @@ func (d *daemon) sourceFailed(err error) Outcome {
 	return failed(err)
 }
 
+// factsAge is how old facts may be: a host does not become another one between
+// two polls that come in quick succession. A reload forgets them.
+const factsAge = 30 * time.Second
+
 func (d *daemon) collectFacts(ctx context.Context) (manifest.Facts, error) {
+	if time.Since(d.factsAt) < factsAge {
+		return d.facts, nil
+	}
 	system, err := d.host.Manager.System(ctx)
 	if err != nil {
 		return manifest.Facts{}, fmt.Errorf("cannot ask systemd for its version: %w", err)
 	}
-	return CollectFacts(d.cfg, system.Version)
+	facts, err := CollectFacts(d.cfg, system.Version)
+	if err == nil {
+		d.facts, d.factsAt = facts, time.Now()
+	}
+	return facts, err
 }
 
 // passKey names all that a pass depends on: an unchanged key has an unchanged

@@ -107,8 +107,8 @@ var failsBefore = []struct {
 	{
 		fault: "a validator that says no",
 		edit: func(r *lab.Repo) {
-			r.Edit("roles/app/role.yaml", `{mode: "0640", group: nogroup}`,
-				`{mode: "0640", group: nogroup, validate: [/bin/grep, -q, "broken = never", /etc/app/app.conf]}`)
+			r.Edit("roles/app/role.yaml", `{mode: "0644"}`,
+				`{mode: "0644", validate: [/bin/grep, -q, "broken = never", /etc/app/app.conf]}`)
 			r.Edit("roles/app/files/etc/app/app.conf.tmpl", "broken = no", "broken = no # checked")
 		},
 	},
