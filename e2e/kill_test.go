@@ -151,7 +151,10 @@ func TestDaemonKilledAtRandomMoments(t *testing.T) {
 				for n := range kills {
 					c.commit()
 					c.pause()
-					h.Must("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "evenkeel.service")
+					h.WaitFor("a daemon that can be killed", soon, func() bool {
+						_, err := h.Run("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "evenkeel.service")
+						return err == nil // between two starts there is none
+					})
 					c.judge(fmt.Sprintf("kill %d", n))
 				}
 			})

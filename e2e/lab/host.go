@@ -1,6 +1,7 @@
 package lab
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -130,6 +131,10 @@ func (h *Host) boot() error {
 	}
 	if err := h.mount(); err != nil {
 		return err
+	}
+	// The kernel takes its time to remove the interface of a host that lost power.
+	if !Poll(bootBound, func() bool { _, err := os.Stat("/sys/class/net/vb-" + h.machine); return err != nil }) {
+		return errors.New("the network interface of the last boot does not go")
 	}
 	console, err := os.OpenFile(filepath.Join(h.dir, "console"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
