@@ -130,11 +130,15 @@ func (d *daemon) holdAsking(reason string) Outcome {
 // settleIdentity remembers whose state this is. A state directory of another
 // machine, as a cloned image has, is not acted upon.
 func (d *daemon) settleIdentity() (Outcome, bool) {
-	l := d.host.Ledger
-	id, err := MachineID()
+	if d.machine == "" {
+		id, err := MachineID()
+		if err != nil {
+			return failed(err), true
+		}
+		d.machine = id
+	}
+	l, id := d.host.Ledger, d.machine
 	switch {
-	case err != nil:
-		return failed(err), true
 	case l.Machine == "":
 		l.Machine, l.Host = id, d.cfg.Host
 		if err := l.save(d.host.State); err != nil {

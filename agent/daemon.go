@@ -38,7 +38,7 @@ type Options struct {
 const (
 	beat      = 10 * time.Second // how often the loop shows that it is alive
 	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
-	reportAge = 30 * time.Second // how old the status of a host without news may be
+	reportAge = time.Minute      // how old the status of a host without news may be
 	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
 
@@ -65,6 +65,7 @@ type daemon struct {
 	failures  int        // of the source, in a row
 	facts     manifest.Facts
 	factsAt   time.Time // when they were collected
+	machine   string    // derived machine id; read once
 	reported  time.Time // the last full report
 
 	mu       sync.Mutex // what follows is read while a pass runs
@@ -253,16 +254,12 @@ func (d *daemon) delay() time.Duration {
 	if d.failures > 0 {
 		return jitter(min(d.cfg.Interval<<min(d.failures-1, 10), max(maxDelay, d.cfg.Interval)))
 	}
-	return jitter(untilPhase(time.Now(), d.cfg.Interval, d.cfg.Host))
+	return jitter(untilPhase(time.Now(), d.cfg.Interval, d.machine+d.cfg.Host))
 }
 
 // untilPhase is the time to the host's own place in the interval, at least half
 // of one away.
-func untilPhase(now time.Time, interval time.Duration, host string) time.Duration {
-	id, err := MachineID()
-	if err != nil {
-		id = host
-	}
+func untilPhase(now time.Time, interval time.Duration, id string) time.Duration {
 	h := fnv.New64a()
 	_, _ = h.Write([]byte(id))
 	phase := time.Duration(h.Sum64() % uint64(interval))

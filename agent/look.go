@@ -56,7 +56,7 @@ func (d *daemon) sourceFailed(err error) Outcome {
 
 // factsAge is how old facts may be: a host does not become another one between
 // two polls that come in quick succession. A reload forgets them.
-const factsAge = 30 * time.Second
+const factsAge = time.Minute
 
 func (d *daemon) collectFacts(ctx context.Context) (manifest.Facts, error) {
 	if time.Since(d.factsAt) < factsAge {

@@ -26,6 +26,9 @@ func (d *daemon) tell(stage Stage, text string) {
 	if len(text) == 40 {
 		text = text[:12]
 	}
+	if d.host.Ledger != nil {
+		d.fillFromLedger()
+	}
 	_ = d.notify.Status(strings.TrimSpace(string(stage) + " " + text))
 	d.writeStatus()
 }
@@ -38,7 +41,7 @@ func (d *daemon) report(o Outcome) {
 	}
 	if o.Result != "" {
 		d.metrics.PassEnded(string(o.Result), time.Now())
-		d.log.Log(context.Background(), o.level(), "pass", "result", o.Result, "reason", o.Reason)
+		d.log.Log(context.Background(), d.level(o), "pass", "result", o.Result, "reason", o.Reason)
 	}
 	d.mu.Lock()
 	s := &d.status
@@ -71,10 +74,14 @@ func (d *daemon) report(o Outcome) {
 }
 
 // level keeps a quiet log quiet: a pass without news is of no interest.
-func (o Outcome) level() slog.Level {
-	switch o.Result {
-	case ResultUnchanged:
+func (d *daemon) level(o Outcome) slog.Level {
+	d.mu.Lock()
+	same := d.status.Result == o.Result && d.status.Reason == o.Reason
+	d.mu.Unlock()
+	if same || o.Result == ResultUnchanged {
 		return slog.LevelDebug
+	}
+	switch o.Result {
 	case ResultGood, ResultSuperseded, ResultWatching:
 		return slog.LevelInfo
 	}
@@ -94,7 +101,8 @@ func commitOf(c *CommitStatus) string {
 	return c.Commit
 }
 
-// fillFromLedger copies what the record says. It runs between passes only.
+// fillFromLedger copies what the record says. Only the pass that owns the record
+// calls it, or the loop between two passes.
 func (d *daemon) fillFromLedger() {
 	l, open := d.host.Ledger, d.host.Open
 	d.mu.Lock()
