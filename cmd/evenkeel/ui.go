@@ -22,7 +22,7 @@ func (u ui) say(format string, args ...any) {
 
 // text prints a part of the answer that has its own line ends.
 func (u ui) text(text string) {
-	io.WriteString(u.out, text)
+	_, _ = io.WriteString(u.out, text)
 }
 
 // json prints the answer for scripts.
