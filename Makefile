@@ -34,10 +34,10 @@ unit:
 	go vet ./... && go vet -tags e2e ./e2e/...
 	go test -timeout 15m ./...
 
-# Where goroutines are: not the sweep, which has one and would take an hour, and not
-# the limits of children, which the detector's own memory breaks.
+# Where goroutines are. Not package agent: its children have memory limits that the
+# detector's own memory breaks, and the sweep would take an hour.
 race:
-	CGO_ENABLED=1 go test -race -timeout 10m -skip '^TestSweep|^TestHostileTemplates' ./agent ./agent/health ./agent/source ./units/... ./metrics
+	CGO_ENABLED=1 go test -race -timeout 10m ./agent/health ./agent/source ./units/... ./metrics
 
 # Tests on real hosts; what the daemon costs is measured while nothing else runs.
 # RUN= picks some. The second package is the first
