@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/txtar"
 
@@ -26,8 +27,10 @@ import (
 //	start|stop|restart|reload UNIT ! PART OF THE ERROR
 //	daemon-reload, reset-failed UNIT
 //	put PATH FILE, link PATH SAYS, remove PATH
+//	put-old PATH FILE               with the time of a file that is two days old
 //	expect UNIT KEY=VALUE...        what Show says, see values; a list is joined by commas
 //	remember UNIT, same UNIT, new UNIT   the invocation then and now
+//	forgotten UNIT                  it has no invocation
 //	runs UNIT PATH FILE             the process was started with this version of PATH
 //	processes UNIT...               exactly these run
 //	system STATE
@@ -50,21 +53,22 @@ func TestCases(t *testing.T) {
 // world is a case that runs.
 type world struct {
 	*testing.T
-	disk    unitstest.Files
+	disk    dated
 	s       *unitstest.Systemd
 	files   map[string]string
 	invoked map[string]string
+	puts    int64
 }
 
 func runCase(t *testing.T, archive *txtar.Archive) {
-	w := &world{T: t, disk: unitstest.Files{}, files: map[string]string{}, invoked: map[string]string{}}
+	w := &world{T: t, disk: dated{unitstest.Files{}, map[string]int64{}}, files: map[string]string{}, invoked: map[string]string{}}
 	version := 257
 	for _, f := range archive.Files {
 		w.files[f.Name] = string(f.Data)
 		if strings.HasPrefix(f.Name, "/") {
-			w.disk[f.Name] = string(f.Data)
+			w.disk.Files[f.Name] = string(f.Data)
 			if says, ok := strings.CutPrefix(string(f.Data), "-> "); ok {
-				w.disk[f.Name] = "-> " + strings.TrimSpace(says)
+				w.disk.Files[f.Name] = "-> " + strings.TrimSpace(says)
 			}
 		}
 	}
@@ -89,6 +93,23 @@ func runCase(t *testing.T, archive *txtar.Archive) {
 	if commands == 0 {
 		t.Error("the case has no commands")
 	}
+}
+
+// dated is a disk that knows times: when each file was put there.
+type dated struct {
+	unitstest.Files
+	times map[string]int64
+}
+
+func (d dated) MTime(path string) (int64, bool) {
+	_, ok := d.Files[path]
+	return d.times[path], ok
+}
+
+func (w *world) put(path, text string, age int64) {
+	w.disk.Files[path] = text
+	w.puts++
+	w.disk.times[path] = w.puts*int64(time.Second) + age
 }
 
 // file gives the content of a file of the case.
@@ -125,11 +146,13 @@ func (w *world) do(words []string) (fault string) {
 	case "reset-failed":
 		return complain(w.s.ResetFailed(ctx, args[0]))
 	case "put":
-		w.disk[args[0]] = w.file(args[1])
+		w.put(args[0], w.file(args[1]), 0)
+	case "put-old":
+		w.put(args[0], w.file(args[1]), -2*24*int64(time.Hour))
 	case "link":
-		w.disk[args[0]] = "-> " + args[1]
+		w.put(args[0], "-> "+args[1], 0)
 	case "remove":
-		delete(w.disk, args[0])
+		delete(w.disk.Files, args[0])
 	default:
 		return w.look(ctx, command, args)
 	}
@@ -193,6 +216,10 @@ func (w *world) look(ctx context.Context, command string, args []string) string 
 	case "new":
 		if d.Invocation == before || d.Invocation == "" {
 			return "it was not started anew"
+		}
+	case "forgotten":
+		if d.Invocation != "" {
+			return "it is remembered"
 		}
 	case "expect":
 		return expect(d, args[1:])

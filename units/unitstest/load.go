@@ -24,8 +24,11 @@ type definition struct {
 	load     string
 	fragment string
 	prints   map[string]string // of the fragment and the drop-ins as they were read
+	dirs     []string          // the directories for drop-ins that were there
 	wants    []string          // Wants=, and links in NAME.wants
 	requires []string          // Requires=, and links in NAME.requires
+
+	fragmentTime, dropInTime int64 // of the last change, 0 on a disk that knows no times
 }
 
 // meaning is what the text of a fragment and its drop-ins says.
@@ -72,6 +75,28 @@ func (s *Systemd) stands(place int, name string) bool {
 // often in a sweep.
 type parsed struct{ known sync.Map }
 
+// timed is a Disk that knows when a file's content was last changed, in
+// nanoseconds since 1970.
+type timed interface {
+	MTime(path string) (int64, bool)
+}
+
+// readTimes notes how old the definition's files are.
+func (s *Systemd) readTimes(def *definition) {
+	disk, ok := s.disk.(timed)
+	if !ok {
+		return
+	}
+	for at := range def.prints {
+		when, _ := disk.MTime(at)
+		if at == def.fragment {
+			def.fragmentTime = when
+		} else {
+			def.dropInTime = max(def.dropInTime, when)
+		}
+	}
+}
+
 // get gives a unit by any of its names. A unit that is not loaded, or that was
 // not found before, is looked for on the disk.
 func (s *Systemd) get(name string) *unit {
@@ -85,10 +110,10 @@ func (s *Systemd) get(name string) *unit {
 		u = &unit{name: own, def: def, active: "inactive", sub: "dead", result: "success"}
 		i, _ := s.index(own)
 		s.loaded = slices.Insert(s.loaded, i, u)
-		s.edges = nil
+		s.edges, s.unswept = nil, true
 	} else if def.load != "not-found" {
 		s.edit(own, func(u *unit) { u.def = def })
-		s.edges = nil
+		s.edges, s.unswept = nil, true
 	}
 	if s.edges == nil {
 		s.pullIn(def)
@@ -107,31 +132,9 @@ func (s *Systemd) pullIn(def *definition) {
 	}
 }
 
-// readAll reads the definitions of all loaded units anew and forgets those that
-// are nowhere and do nothing.
-func (s *Systemd) readAll() {
-	before := slices.Clone(s.loaded)
-	s.loaded = slices.DeleteFunc(s.loaded, func(u *unit) bool {
-		return !u.busy() && u.active != "failed" && u.def.load == "not-found"
-	})
-	for i, u := range s.loaded {
-		def := s.read(u.name)
-		if !u.def.same(def) {
-			u := *u
-			u.def = def
-			s.loaded[i] = &u
-		}
-	}
-	for _, u := range slices.Clone(s.loaded) {
-		s.pullIn(u.def)
-	}
-	if !slices.EqualFunc(before, s.loaded, func(a, b *unit) bool { return a.name == b.name && a.def == b.def }) {
-		s.edges = nil
-	}
-}
-
 func (d *definition) same(o *definition) bool {
-	return d.meaning == o.meaning && d.load == o.load && d.fragment == o.fragment && len(d.prints) == len(o.prints) &&
+	return d.fragmentTime == o.fragmentTime && d.dropInTime == o.dropInTime && slices.Equal(d.dirs, o.dirs) &&
+		d.meaning == o.meaning && d.load == o.load && d.fragment == o.fragment && len(d.prints) == len(o.prints) &&
 		slices.Equal(d.wants, o.wants) && slices.Equal(d.requires, o.requires) && d.samePrints(o)
 }
 
@@ -205,6 +208,7 @@ func (s *Systemd) read(name string) *definition {
 		return def
 	}
 	def.meaning = s.understand(name, text, def)
+	s.readTimes(def)
 	def.wants = s.linked(name, ".wants", def.meaning.wants)
 	def.requires = s.linked(name, ".requires", def.meaning.requires)
 	if def.load == "loaded" && units.TypeOf(name) == "service" && !def.commands {
@@ -250,11 +254,7 @@ func (s *Systemd) fragment(name string, def *definition) (text string, found boo
 // read: by file name, the strongest place winning, the unit's own directory
 // before its template's and its type's.
 func (s *Systemd) dropIns(name string) []string {
-	dirs := []string{name + ".d"}
-	if template, instance, ok := units.Template(name); ok && instance != "" {
-		dirs = append(dirs, template+".d")
-	}
-	dirs = append(dirs, units.TypeOf(name)+".d")
+	dirs := dropInDirs(name)
 	var found []string
 	for i, place := range places {
 		for _, dir := range dirs {
@@ -274,6 +274,15 @@ func (s *Systemd) dropIns(name string) []string {
 		says, ok := s.disk.Link(p)
 		return ok && says == "/dev/null"
 	})
+}
+
+// dropInDirs names the directories of a unit's drop-ins below a place.
+func dropInDirs(name string) []string {
+	dirs := []string{name + ".d"}
+	if template, instance, ok := units.Template(name); ok && instance != "" {
+		dirs = append(dirs, template+".d")
+	}
+	return append(dirs, units.TypeOf(name)+".d")
 }
 
 // linked adds the units that have a link in a directory such as NAME.wants.
@@ -296,6 +305,13 @@ func (s *Systemd) linked(name, suffix string, said []string) []string {
 func (s *Systemd) understand(name, text string, def *definition) *meaning {
 	key := name + "\x00" + def.fragment + "\x00" + text
 	dropIns := s.dropIns(name)
+	for i, place := range places {
+		for _, dir := range dropInDirs(name) {
+			if s.stands(i, dir) {
+				def.dirs = append(def.dirs, place+"/"+dir)
+			}
+		}
+	}
 	texts := make([]string, len(dropIns))
 	for i, p := range dropIns {
 		data, _ := s.disk.ReadFile(p)

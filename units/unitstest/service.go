@@ -19,13 +19,17 @@ func (s *Systemd) start(name string, automatic bool) string {
 		return "failed" // its file vanished after the job was queued
 	case s.limited(u):
 		s.edit(name, func(u *unit) {
-			u.active, u.sub, u.result, u.restartAt = "failed", "failed", "start-limit-hit", 0
+			u.active, u.sub, u.restartAt = "failed", "failed", 0
+			if u.result == "success" {
+				u.result = "start-limit-hit" // a fault before it keeps its name (tried)
+			}
 		})
 		return "failed"
 	}
 	holds := s.holds(u.def.conditions)
 	s.edit(name, func(u *unit) { u.condition, u.conditionAt = holds, s.now() })
 	if !holds {
+		s.unswept = true
 		s.edit(name, func(u *unit) {
 			if u.active == "activating" {
 				u.active, u.sub, u.restartAt = "inactive", "dead", 0
@@ -140,6 +144,7 @@ func (s *Systemd) startService(name string) string {
 
 // finish is the good end of a oneshot.
 func (s *Systemd) finish(name string) {
+	s.unswept = true
 	s.edit(name, func(u *unit) {
 		u.pid, u.diesIn = 0, 0
 		if u.def.remain {
@@ -175,6 +180,7 @@ func (s *Systemd) stop(name string) {
 		return
 	}
 	s.now()
+	s.unswept = true
 	s.edit(name, func(u *unit) {
 		u.active, u.sub, u.process, u.pid = "inactive", "dead", nil, 0
 		u.diesIn, u.doomed, u.restartAt = 0, false, 0
@@ -188,6 +194,7 @@ func (s *Systemd) die(name string, code int32, result string) {
 		result = "success"
 	}
 	now := s.now()
+	s.unswept = true
 	s.edit(name, func(u *unit) {
 		u.process, u.pid, u.exit, u.result = nil, 0, code, result
 		u.diesIn, u.doomed, u.restartAt = 0, false, 0

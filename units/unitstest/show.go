@@ -3,6 +3,7 @@ package unitstest
 import (
 	"context"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -92,14 +93,44 @@ func instant(at int64) time.Time {
 	return time.Unix(0, at)
 }
 
-// stale reports whether the unit's files are no longer as they were read.
+// stale is NeedDaemonReload. It sees less than one would think (tried): a file
+// that is older than the one that was read, such as a former version that was
+// moved back, is no reason, and neither is a mask. systemd 252 also overlooks a
+// drop-in in a directory that was not there before.
 func (s *Systemd) stale(u *unit) bool {
-	for at, print := range u.def.prints {
-		if s.disk.Print(at) != print {
+	for at := range u.def.prints {
+		if s.newer(u.def, at) {
 			return true
 		}
 	}
-	return u.def.load == "loaded" && !slices.Equal(s.dropIns(u.name), u.def.dropIns)
+	if u.def.load != "loaded" || u.def.fragment == "" && len(u.def.prints) == 0 {
+		return false
+	}
+	now := s.dropIns(u.name)
+	if s.version < 257 {
+		now = slices.DeleteFunc(now, func(at string) bool { return !slices.Contains(u.def.dirs, path.Dir(at)) })
+	}
+	return !slices.Equal(now, u.def.dropIns)
+}
+
+// newer reports whether a file of the definition is gone, or younger than what
+// was read. On a disk that knows no times any other content counts as younger.
+func (s *Systemd) newer(def *definition, at string) bool {
+	print := s.disk.Print(at)
+	if print == absent {
+		return true
+	}
+	if says, ok := s.disk.Link(at); ok && says == "/dev/null" {
+		return false
+	}
+	if disk, ok := s.disk.(timed); ok {
+		now, _ := disk.MTime(at)
+		if at == def.fragment {
+			return now > def.fragmentTime
+		}
+		return now > def.dropInTime
+	}
+	return print != def.prints[at]
 }
 
 // fileState is what "systemctl is-enabled" says.

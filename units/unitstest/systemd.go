@@ -57,6 +57,7 @@ type Systemd struct {
 	serial  uint64 // of invocations and processes, never used twice
 	loaded  []*unit
 	edges   *graph // of loaded; nil when it must be made anew
+	unswept bool   // units were loaded, started or stopped since the last sweep
 }
 
 var _ units.Manager = (*Systemd)(nil)
@@ -175,6 +176,7 @@ func (s *Systemd) usable(ctx context.Context) error {
 	if s.off {
 		return errOff
 	}
+	s.sweep()
 	return ctx.Err()
 }
 
@@ -244,6 +246,7 @@ func (s *Systemd) ResetFailed(ctx context.Context, name string) error {
 	if u == nil {
 		return nil
 	}
+	s.unswept = true
 	s.edit(u.name, func(u *unit) {
 		u.starts, u.window, u.restarts = 0, 0, 0
 		if u.active == "failed" {

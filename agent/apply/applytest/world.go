@@ -216,6 +216,16 @@ func (f *FS) Names(path string) []string {
 	return names
 }
 
+// MTime gives when the content at a path was last changed, in nanoseconds since
+// 1970; false when nothing stands there.
+func (f *FS) MTime(path string) (int64, bool) {
+	inode, err := f.walk(path)
+	if err != nil {
+		return 0, false
+	}
+	return f.nodes[inode].mtime, true
+}
+
 // Exists reports whether anything stands at a path.
 func (f *FS) Exists(path string) bool {
 	_, err := f.walk(path)
