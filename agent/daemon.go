@@ -67,6 +67,7 @@ type daemon struct {
 	factsAt   time.Time // when they were collected
 	machine   string    // derived machine id; read once
 	reported  time.Time // the last full report
+	counted   int       // the last attempt whose revert is in the metrics
 
 	mu       sync.Mutex // what follows is read while a pass runs
 	status   Status

@@ -88,10 +88,15 @@ func (d *daemon) level(o Outcome) slog.Level {
 	return slog.LevelWarn
 }
 
-// isNews reports whether the last line of the history is from this very pass.
+// isNews reports whether the last line of the history is from this very pass, and
+// answers so once.
 func (d *daemon) isNews() bool {
 	history := d.host.Ledger.History
-	return len(history) > 0 && history[len(history)-1].Result == ResultRejected && time.Since(history[len(history)-1].When) < 5*time.Second
+	if len(history) == 0 || history[len(history)-1].Attempt == d.counted {
+		return false
+	}
+	d.counted = history[len(history)-1].Attempt
+	return history[len(history)-1].Result == ResultRejected && time.Since(history[len(history)-1].When) < 5*time.Second
 }
 
 func commitOf(c *CommitStatus) string {
