@@ -220,7 +220,7 @@ func TestSettleCatchesCrashLoop(t *testing.T) {
 					state{at, running(string(rune('a'+n)), restarts(uint32(n)))},
 					state{at + 980*time.Millisecond, unit("activating", "auto-restart", string(rune('a'+n)), restarts(uint32(n)))})
 			}
-			time.Sleep(offset)
+			<-time.After(offset) // of the bubble's own time
 			was, err := systemd.Show(t.Context(), "app.service")
 			if err != nil {
 				t.Fatal(err)
