@@ -80,6 +80,9 @@ func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
 	return false, err
 }
 
+// isWatching reports whether an attempt is in its watch.
+func (h *Host) isWatching() bool { return h.Open != nil && h.Open.phase == PhaseWatch }
+
 // interrupted is the verdict for an attempt that was cut short: once more, or
 // never again when that was the last try.
 func (h *Host) interrupted() Verdict {
@@ -115,7 +118,11 @@ func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
 		run, ran := h.Ledger.Runs[name]
-		if d := n.details[name]; ran && run.Invocation != d.Invocation {
+		d := n.details[name]
+		if d.Invocation == "" && isOneshot(d) {
+			continue // it has run, and systemd forgets oneshots when nobody holds them any more
+		}
+		if ran && run.Invocation != d.Invocation {
 			h.Log.Info("not as the attempt left it", "unit", name)
 			return false
 		}

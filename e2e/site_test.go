@@ -63,12 +63,15 @@ func packageFile(t *testing.T, variable string) string {
 }
 
 // furnish adds what the example lacks: a link, a directory with an owner, a
-// mode that is not the default.
+// mode that is not the default, a oneshot that systemd forgets when it has run.
 func (s *site) furnish() {
 	s.t.Helper()
 	s.repo.Write("roles/base/files/etc/shop/old.conf", "old\n")
 	s.repo.Write("roles/base/files/etc/shop/secret.conf", "quiet\n")
-	s.repo.Write("roles/base/role.yaml", `files:
+	s.repo.Write("roles/base/units/prepare.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")
+	s.repo.Write("roles/base/role.yaml", `services:
+  prepare.service: {}
+files:
   /etc/motd: {feeds: none}
   /etc/shop/old.conf: {feeds: none}
   /etc/shop/secret.conf: {mode: "0600", owner: nobody, group: nogroup, feeds: none}
@@ -86,7 +89,9 @@ func (s *site) disturb() {
 	s.repo.Write("roles/base/files/etc/motd.tmpl", "this host is new\n")
 	s.repo.Remove("roles/base/files/etc/shop/old.conf")
 	s.repo.Write("roles/base/files/etc/shop/new.conf", "new\n")
-	s.repo.Write("roles/base/role.yaml", `files:
+	s.repo.Write("roles/base/role.yaml", `services:
+  prepare.service: {}
+files:
   /etc/motd: {mode: "0600", feeds: none}
   /etc/shop/new.conf: {feeds: none}
   /etc/shop/secret.conf: {mode: "0640", owner: root, group: root, feeds: none}

@@ -102,6 +102,16 @@ func TestSettle(t *testing.T) {
 			took:   10 * sec,
 		},
 		{
+			about:  "a oneshot that systemd has forgotten since it ran is good",
+			states: []state{{0, unit("inactive", "dead", "a", oneshot)}, {2 * sec, unit("inactive", "dead", "", oneshot)}},
+			took:   10 * sec,
+		},
+		{
+			about:  "a service that systemd has forgotten is down all the same",
+			states: []state{{0, running("a")}, {2 * sec, unit("inactive", "dead", "")}},
+			why:    "never started", took: 3 * sec,
+		},
+		{
 			about:  "a oneshot that failed is caught at once",
 			states: []state{{0, unit("failed", "failed", "a", oneshot, result("exit-code", 3))}},
 			why:    "it failed", took: 0,

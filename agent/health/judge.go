@@ -83,8 +83,8 @@ func judgeInactive(w Watched, now units.Detail, triggered bool) (mark, string) {
 		return bad, "a condition in the unit kept it from starting"
 	case triggered:
 		return good, ""
-	case isOneshot(w, now) && !now.RemainAfterExit && now.Invocation != "":
-		return good, ""
+	case isOneshot(w, now) && !now.RemainAfterExit && (now.Invocation != "" || forgotten(now)):
+		return good, "" // its job ended well, or nobody would watch it
 	case now.Invocation == "":
 		return bad, "it was never started"
 	case !now.Condition:
@@ -94,6 +94,10 @@ func judgeInactive(w Watched, now units.Detail, triggered bool) (mark, string) {
 }
 
 func isOneshot(w Watched, now units.Detail) bool { return w.Oneshot || now.Type == "oneshot" }
+
+// forgotten reports whether systemd has dropped all that it knew of a unit, as it
+// does with a oneshot that has run and that nothing refers to.
+func forgotten(now units.Detail) bool { return now.Invocation == "" && now.ConditionAt.IsZero() }
 
 // succeeded holds for units without a Result as well, such as targets.
 func succeeded(now units.Detail) bool { return now.Result == "" || now.Result == "success" }
