@@ -11,6 +11,7 @@ import (
 
 	"evenkeel/agent/apply"
 	"evenkeel/agent/plan"
+	"evenkeel/units"
 )
 
 // Phase is how far an attempt has come. It stands in the name of the attempt's
@@ -60,8 +61,9 @@ type Attempt struct {
 	Baseline map[string]bool         `json:"baseline,omitempty"` // check -> was green before; nil without a good commit
 	Restarts []string                `json:"restarts,omitempty"` // for the history
 
-	phase Phase
-	tries int // how often this phase was begun, 1 the first time
+	phase  Phase
+	tries  int                     // how often this phase was begun, 1 the first time
+	cameUp map[string]units.Detail // touched units right after their jobs, as far as this process saw them
 }
 
 // Touch is what the watch must know of a unit that an attempt touches.

@@ -111,6 +111,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Number: h.Ledger.Attempts + 1, Commit: w.target.Commit, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{},
+		cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {
 		for name, reloaded := range h.Open.Suspect {
@@ -203,6 +204,7 @@ func (h *Host) observeSuspects(ctx context.Context, a *Attempt, target *plan.Tar
 func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) error {
 	var watched []health.Watched
 	for _, s := range wave {
+		a.cameUp[s.Step.Unit] = s.Unit
 		if want, ours := a.After.Units[s.Step.Unit]; ours {
 			h.record(s.Step.Unit, Started{Invocation: s.Unit.Invocation, Inputs: want.Inputs})
 		}
@@ -261,13 +263,22 @@ func (h *Host) watch(ctx context.Context) (Outcome, error) {
 	h.tell(StageWatching, a.Commit)
 	watched := checksOnly(a.Services, a.Touched)
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
-		d, err := h.Manager.Show(ctx, name)
+		d, err := h.cameUp(ctx, a, name)
 		if err != nil {
 			return h.judge(ctx, Evidence{Reason: err.Error(), Tries: h.Ledger.Tries[a.Commit]})
 		}
 		watched = append(watched, a.watched(name, d))
 	}
 	return h.judge(ctx, h.evidence(h.Health.Watch(ctx, watched, h.Probation, a.Baseline)))
+}
+
+// cameUp is a unit right after its job, so that a crash since then counts. A
+// daemon that was started since has only the present.
+func (h *Host) cameUp(ctx context.Context, a *Attempt, name string) (units.Detail, error) {
+	if d, known := a.cameUp[name]; known {
+		return d, nil
+	}
+	return h.Manager.Show(ctx, name)
 }
 
 // checksOnly are the services that were not touched: their checks count, but a
