@@ -98,9 +98,6 @@ func (d *daemon) notThis(c *candidate) (Outcome, bool) {
 
 // act brings the host to a candidate.
 func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
-	if open := d.host.Open; open != nil && open.Digest == c.digest {
-		return d.settled(d.host.watch(ctx)) // the same again: its watch goes on
-	}
 	if reason := d.notQuiet(ctx); reason != "" {
 		return d.wait(reason)
 	}

@@ -59,15 +59,16 @@ type daemon struct {
 		key      string
 		problems manifest.Problems
 	}
-	waiting   []string
-	warnings  []string
-	candidate *candidate // newer than the attempt that is watched
-	failures  int        // of the source, in a row
-	facts     manifest.Facts
-	factsAt   time.Time // when they were collected
-	machine   string    // derived machine id; read once
-	reported  time.Time // the last full report
-	counted   int       // the last attempt whose revert is in the metrics
+	waiting    []string
+	warnings   []string
+	candidate  *candidate // newer than the attempt that is watched
+	passedOver string     // key of a candidate that could not overtake it
+	failures   int        // of the source, in a row
+	facts      manifest.Facts
+	factsAt    time.Time // when they were collected
+	machine    string    // derived machine id; read once
+	reported   time.Time // the last full report
+	counted    int       // the last attempt whose revert is in the metrics
 
 	mu       sync.Mutex // what follows is read while a pass runs
 	status   Status
@@ -156,7 +157,7 @@ func (d *daemon) loop(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	recovered := false
+	first, owed := true, false // owed: somebody asked for a reload during a pass
 	timer := time.NewTimer(0)
 	alive := time.NewTicker(beat)
 	defer alive.Stop()
@@ -169,19 +170,25 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			return d.notify.Stopping()
 		case <-hup:
-			if done == nil {
-				d.reload()
-				timer.Reset(0)
-			} else {
+			if done != nil {
+				owed = true
 				d.ask()
+				continue
 			}
+			d.reload()
+			timer.Reset(0)
 		case <-timer.C:
 			done = make(chan Outcome, 1)
-			go func(first bool) { done <- d.onePass(ctx, first) }(!recovered)
-			recovered = true
+			go func(first bool) { done <- d.onePass(ctx, first) }(first)
+			first = false
 		case outcome := <-done:
 			done = nil
-			timer.Reset(d.finished(outcome))
+			delay := d.finished(outcome)
+			if owed {
+				owed, delay = false, 0
+				d.reload()
+			}
+			timer.Reset(delay)
 		case <-alive.C:
 			if d.isProgressing() {
 				_ = d.notify.Watchdog()
@@ -198,35 +205,59 @@ func (d *daemon) ask() {
 	}
 }
 
-// onePass is a pass with what comes before it: recovery the first time, and
-// what people asked for.
+// inARow bounds how many commits one pass deals with before it tells how it ended.
+const inARow = 10
+
+// onePass is a pass with what comes before and after it: what a start or a failure
+// left open, what people asked for, and the watch of an attempt, which a newer
+// commit may interrupt and which then goes on until there is a verdict.
 func (d *daemon) onePass(ctx context.Context, first bool) Outcome {
 	d.waiting = nil
-	if first {
-		watch, err := d.host.Recover(ctx)
-		if err != nil {
-			return failed(err)
-		}
-		if watch {
-			if outcome := d.settled(d.host.watch(ctx)); d.candidate == nil {
-				return outcome
-			}
-		}
+	// Before anything else: the open attempt may be that of another machine.
+	if outcome, stop := d.settleIdentity(); stop {
+		return outcome
+	}
+	if err := d.mend(ctx, first); err != nil {
+		return failed(err)
 	}
 	if err := d.heed(); err != nil {
 		return failed(err)
 	}
-	outcome := d.pass(ctx)
-	// A commit that came while another was watched goes next, without a wait.
-	for range 10 {
-		c := d.candidate
-		if c == nil || ctx.Err() != nil {
-			break
+	var outcome Outcome
+	for looked, n := false, 0; n < inARow && ctx.Err() == nil && outcome.Result != ResultFailed; n++ {
+		switch c := d.candidate; {
+		case c != nil:
+			d.candidate = nil
+			outcome = d.act(ctx, c)
+			d.passOver(c)
+		case d.host.isWatching():
+			outcome, looked = d.settled(d.host.watch(ctx)), true
+		case looked:
+			return outcome
+		default:
+			outcome, looked = d.pass(ctx), true
 		}
-		d.candidate = nil
-		outcome = d.act(ctx, c)
 	}
 	return outcome
+}
+
+// mend ends an attempt that a crash, or a failure to write the record, left
+// between two phases. A watch is begun anew only after a start of the daemon.
+func (d *daemon) mend(ctx context.Context, first bool) error {
+	if first || d.host.Open != nil && !d.host.isWatching() && d.host.Open.phase != PhaseHeld {
+		_, err := d.host.Recover(ctx)
+		return err
+	}
+	return nil
+}
+
+// passOver remembers a commit that did not overtake the attempt that is watched,
+// because it waits for something or has faults: it does not end that watch again.
+func (d *daemon) passOver(c *candidate) {
+	d.passedOver = ""
+	if d.host.isWatching() {
+		d.passedOver = c.key
+	}
 }
 
 // finished tells people how a pass ended, and gives the time until the next.

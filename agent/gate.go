@@ -20,9 +20,6 @@ import (
 // onHold ends a pass that must not act. A held attempt is taken back once more
 // when a person asks for it, or when a newer commit came.
 func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
-	if outcome, stop := d.settleIdentity(); stop {
-		return outcome, true
-	}
 	h := d.host
 	if hold := h.Ledger.Hold; hold != nil && hold.Asks {
 		return Outcome{Result: ResultHeld, Reason: hold.Reason}, true

@@ -33,6 +33,13 @@ func (d *daemon) tell(stage Stage, text string) {
 	d.writeStatus()
 }
 
+// progressed is the sign that a long watch goes on.
+func (d *daemon) progressed() {
+	d.mu.Lock()
+	d.progress = time.Now()
+	d.mu.Unlock()
+}
+
 // report tells people how a pass ended.
 func (d *daemon) report(o Outcome) {
 	stage := StageIdle

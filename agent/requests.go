@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"evenkeel/agent/apply"
+	"evenkeel/agent/health"
 	"evenkeel/units"
 )
 
@@ -119,11 +121,55 @@ func RecoverEarly(ctx context.Context, cfg Config, manager units.Manager) error 
 		return fmt.Errorf("cannot open the state directory: %w", err)
 	}
 	defer func() { _ = dir.Close() }()
+	if err := sameMachine(cfg); err != nil {
+		return fmt.Errorf("cannot take back an attempt of %w", err)
+	}
 	h := &Host{Disk: disk, State: dir}
 	again, err := h.RecoverFiles()
 	if again {
 		err = errors.Join(err, manager.DaemonReload(ctx))
 	}
+	return err
+}
+
+// EndOpen ends the open attempt of a host whose configuration cannot be read: a
+// mistake there must not leave the host between two commits. It does nothing
+// when no attempt is open. The default state directory is the one meant.
+func EndOpen(ctx context.Context, opt Options) error {
+	cfg := defaultConfig()
+	open, err := filepath.Glob(filepath.Join(cfg.StateDir, attemptPrefix+"*"))
+	if err != nil || len(open) == 0 {
+		return err
+	}
+	lock, err := lockState(cfg.StateDir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := sameMachine(cfg); err != nil {
+		return fmt.Errorf("cannot end an attempt of %w", err)
+	}
+	disk, err := apply.NewDisk("/")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = disk.Close() }()
+	state, err := disk.OpenDir(cfg.StateDir)
+	if err != nil {
+		return fmt.Errorf("cannot open the state directory: %w", err)
+	}
+	defer func() { _ = state.Close() }()
+	h := &Host{
+		Disk: disk, Manager: opt.Manager, Health: &health.Prober{Manager: opt.Manager}, State: state,
+		Boot: bootID(), Now: time.Now, Log: opt.Log, Probation: cfg.Probation,
+	}
+	if err := h.Load(); err != nil {
+		return err
+	}
+	if watch, err := h.Recover(ctx); err != nil || !watch {
+		return err
+	}
+	_, err = h.watch(ctx)
 	return err
 }
 

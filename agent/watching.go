@@ -18,7 +18,7 @@ type watching struct {
 // applied interrupts it.
 func (w *watching) Watch(ctx context.Context, watched []health.Watched, probation time.Duration, baseline map[string]bool) health.Report {
 	d := w.d
-	if d.host.Open == nil || d.host.Open.phase != PhaseWatch {
+	if !d.host.isWatching() {
 		return w.Prober.Watch(ctx, watched, probation, baseline)
 	}
 	inner, interrupt := context.WithCancel(ctx)
@@ -34,6 +34,7 @@ func (w *watching) Watch(ctx context.Context, watched []health.Watched, probatio
 		case <-timer.C:
 		case <-d.nudge:
 		}
+		d.progressed()
 		if c := d.newer(inner); c != nil {
 			d.candidate = c
 			interrupt()
@@ -52,7 +53,7 @@ func (d *daemon) newer(ctx context.Context) *candidate {
 	}
 	c, outcome := d.look(ctx)
 	d.host.tell(StageWatching, open.Commit)
-	if c == nil || c.digest == open.Digest {
+	if c == nil || c.digest == open.Digest || c.key == d.passedOver {
 		if outcome.Reason != "" {
 			d.log.Info("a newer commit does not end the watch", "commit", commit, "reason", outcome.Reason)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 
@@ -28,12 +29,13 @@ Exit codes:
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := agent.LoadConfig(*config)
-			if err != nil {
-				return &exit{code: exitConfig, err: err, hint: "mend it, then \"systemctl restart evenkeel\""}
-			}
 			log := slog.New(logTo(u, cfg.LogFormat))
 			manager := bus.New(log, bus.Options{})
 			defer func() { _ = manager.Close() }()
+			if err != nil {
+				err = errors.Join(err, agent.EndOpen(cmd.Context(), agent.Options{Log: log, Manager: manager}))
+				return &exit{code: exitConfig, err: err, hint: "mend it, then \"systemctl restart evenkeel\""}
+			}
 			if err := agent.Run(cmd.Context(), cfg, agent.Options{Log: log, Version: programVersion(), Manager: manager}); err != nil {
 				return failed(err, "")
 			}
