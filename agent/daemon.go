@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
@@ -131,7 +132,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 // listen serves the metrics.
 func (d *daemon) listen() (stop func(), err error) {
 	registry := prometheus.NewRegistry()
-	d.metrics = metrics.New(registry, metrics.Build{Version: d.opt.Version})
+	d.metrics = metrics.New(registry, build(d.opt.Version))
 	if d.cfg.Listen == "" {
 		return func() {}, nil
 	}
@@ -149,6 +150,19 @@ func (d *daemon) listen() (stop func(), err error) {
 		}
 	})
 	return func() { _ = server.Close(); serving.Wait() }, nil
+}
+
+// build is the program as its metrics name it.
+func build(version string) metrics.Build {
+	b := metrics.Build{Version: version, GoVersion: runtime.Version()}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				b.Revision = setting.Value
+			}
+		}
+	}
+	return b
 }
 
 // loop runs one pass after the other. It feeds systemd's watchdog itself, and

@@ -76,8 +76,13 @@ func listen() int {
 	return 0
 }
 
+// listenerFD is where the teller finds its end of the pipe.
+const listenerFD = 3
+
 // teller tells the story and then keeps the host for a while.
 func teller() int {
+	// Nothing that it starts may keep the listener waiting.
+	syscall.CloseOnExec(listenerFD)
 	end := make(chan os.Signal, 1)
 	signal.Notify(end, os.Interrupt, syscall.SIGTERM)
 	done := make(chan int, 1)
@@ -90,7 +95,7 @@ func teller() int {
 	}
 	if code == 0 {
 		_ = os.WriteFile(pidFile(), []byte(strconv.Itoa(os.Getpid())), 0o600)
-		listener := os.NewFile(3, "listener")
+		listener := os.NewFile(listenerFD, "listener")
 		_, _ = listener.WriteString("told")
 		_ = listener.Close()
 		letGo()
