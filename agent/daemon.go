@@ -69,7 +69,6 @@ type daemon struct {
 	factsAt    time.Time // when they were collected
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
-	counted    int       // the last attempt whose revert is in the metrics
 
 	mu       sync.Mutex // what follows is read while a pass runs
 	status   Status
@@ -122,11 +121,24 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	}
 	d.poller = source.NewPoller(d.remote())
 	d.host = &Host{
-		Disk: disk, Manager: opt.Manager, State: state, Boot: bootID(), Now: time.Now, Log: opt.Log,
-		Phase: d.tell, Probation: cfg.Probation,
+		Disk: disk, Manager: counting{opt.Manager, d}, State: state, Boot: bootID(), Now: time.Now, Log: opt.Log,
+		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation,
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}
 	return d, nil
+}
+
+// counting is systemd, with each job in the metrics.
+type counting struct {
+	units.Manager
+	d *daemon
+}
+
+// Run is that of units.Manager.
+func (c counting) Run(ctx context.Context, verb units.Verb, name string) (string, error) {
+	result, err := c.Manager.Run(ctx, verb, name)
+	c.d.metrics.UnitJob(string(verb), result)
+	return result, err
 }
 
 // listen serves the metrics.

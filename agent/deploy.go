@@ -245,10 +245,10 @@ func (u *unsettled) Error() string { return fmt.Sprintf("%s did not stay up: %s"
 func (h *Host) blame(err error) Evidence {
 	var step *apply.StepError
 	var down *unsettled
-	e := Evidence{Reason: err.Error(), Tries: h.Ledger.Tries[h.Open.Commit]}
+	e := Evidence{Cause: CauseStep, Reason: err.Error(), Tries: h.Ledger.Tries[h.Open.Commit]}
 	switch {
 	case errors.As(err, &down):
-		e.Blame = !down.Interrupted
+		e.Cause, e.Blame = CauseUnit, !down.Interrupted
 		e.Details = down.Evidence
 	case errors.As(err, &step):
 		e.Blame = step.Result != "" && step.Result != "canceled"
@@ -265,7 +265,7 @@ func (h *Host) watch(ctx context.Context) (Outcome, error) {
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
 		d, err := h.cameUp(ctx, a, name)
 		if err != nil {
-			return h.judge(ctx, Evidence{Reason: err.Error(), Tries: h.Ledger.Tries[a.Commit]})
+			return h.judge(ctx, Evidence{Cause: CauseStep, Reason: err.Error(), Tries: h.Ledger.Tries[a.Commit]})
 		}
 		watched = append(watched, a.watched(name, d))
 	}
@@ -297,9 +297,21 @@ func checksOnly(services map[string]plan.Service, touched map[string]Touch) []he
 func (h *Host) evidence(r health.Report) Evidence {
 	why, details := faults(r.Findings)
 	return Evidence{
-		Applied: true, Interrupted: r.Interrupted, Healthy: r.OK, Except: r.StillRed,
+		Applied: true, Cause: causeOf(r.Findings), Interrupted: r.Interrupted, Healthy: r.OK, Except: r.StillRed,
 		Tries: h.Ledger.Tries[h.Open.Commit], Reason: strings.Join(why, "; "), Details: strings.Join(details, "\n"),
 	}
+}
+
+// causeOf tells a unit that went down from a check that failed. A unit that is
+// down explains its checks.
+func causeOf(findings []health.Finding) Cause {
+	cause := CauseCheck
+	for _, f := range findings {
+		if f.Why != "" && f.Check == "" {
+			cause = CauseUnit
+		}
+	}
+	return cause
 }
 
 func faults(findings []health.Finding) (why, details []string) {

@@ -37,6 +37,8 @@ type Host struct {
 	Log     *slog.Logger
 	Phase   func(stage Stage, text string) // tells people what is going on
 
+	Reverted func(cause Cause) // counts the attempts that are taken back
+
 	Probation time.Duration // how long a commit must prove itself
 
 	Ledger *Ledger

@@ -67,9 +67,9 @@ func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
 		if h.Boot == a.Boot && a.tries < maxTries && h.asRecorded(ctx, a) {
 			return true, a.move(h.State, PhaseWatch)
 		}
-		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Reason: "interrupted during the watch"})
+		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Cause: CauseInterrupted, Reason: "interrupted during the watch"})
 	case PhaseApply:
-		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Reason: "interrupted while it was applied"})
+		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Cause: CauseInterrupted, Reason: "interrupted while it was applied"})
 	case PhaseKeep:
 		err = h.finishKeep(nil)
 	case PhaseRevert, PhaseUndo:

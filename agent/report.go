@@ -67,12 +67,6 @@ func (d *daemon) report(o Outcome) {
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
 		Waiting: o.Result == ResultWaiting, Held: o.Result == ResultHeld,
 	})
-	if o.Result == ResultRejected && d.isNews() {
-		d.metrics.Reverted("unit")
-	}
-	if o.Result == ResultUndone {
-		d.metrics.Reverted("interrupted")
-	}
 	d.mu.Lock()
 	target, applied, good := commitOf(s.Target), commitOf(s.Applied), commitOf(s.Good)
 	d.mu.Unlock()
@@ -93,17 +87,6 @@ func (d *daemon) level(o Outcome) slog.Level {
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
-}
-
-// isNews reports whether the last line of the history is from this very pass, and
-// answers so once.
-func (d *daemon) isNews() bool {
-	history := d.host.Ledger.History
-	if len(history) == 0 || history[len(history)-1].Attempt == d.counted {
-		return false
-	}
-	d.counted = history[len(history)-1].Attempt
-	return history[len(history)-1].Result == ResultRejected && time.Since(history[len(history)-1].When) < 5*time.Second
 }
 
 func commitOf(c *CommitStatus) string {

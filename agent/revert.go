@@ -28,6 +28,9 @@ func (h *Host) takeBack(ctx context.Context, verdict Verdict, e Evidence) (Outco
 		h.Ledger.Reject(Rejection{Commit: h.Open.Commit, Digest: h.Open.Digest, Reason: e.Reason, Evidence: e.Details, When: h.Now()})
 		h.trySave()
 	}
+	if h.Reverted != nil {
+		h.Reverted(e.Cause)
+	}
 	return h.putBack(ctx, e.Reason)
 }
 

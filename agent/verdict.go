@@ -19,6 +19,17 @@ const (
 	Wait   Verdict = "wait"   // stay in the watch: the watch itself was interrupted
 )
 
+// Cause is the kind of failure that made a commit go back, as metrics count it.
+type Cause string
+
+// The causes.
+const (
+	CauseStep        Cause = "step"        // something could not be done
+	CauseUnit        Cause = "unit"        // a unit did not stay up
+	CauseCheck       Cause = "check"       // a declared check failed
+	CauseInterrupted Cause = "interrupted" // nothing failed: a crash, a reboot
+)
+
 // Evidence is all that a verdict rests on.
 type Evidence struct {
 	Applied     bool // every step was done, every unit settled
@@ -27,6 +38,7 @@ type Evidence struct {
 	Healthy     bool // every touched unit stayed up, and every check passed that did not fail before
 	Tries       int  // attempts at this commit so far, this one included
 
+	Cause   Cause    // what kind of thing failed
 	Reason  string   // what was seen, one line
 	Details string   // what systemd and the checks said
 	Except  []string // checks that were red before and still are

@@ -14,17 +14,20 @@ import (
 // committed together with harmless changes of every kind of path.
 var failsWhenItRuns = []struct {
 	fault     string
+	cause     string // in the metrics
 	edit      func(r *lab.Repo)
 	probation time.Duration // 0: the usual one
 }{
 	{
 		fault: "a unit that exits at once",
+		cause: "step",
 		edit: func(r *lab.Repo) {
 			r.Edit("roles/app/units/app.service", "ExecStart=/usr/local/bin/example-app /etc/app/app.conf", "ExecStart=/bin/false")
 		},
 	},
 	{
 		fault: "a unit that crashes 5 s after each start under Restart=always",
+		cause: "unit",
 		edit: func(r *lab.Repo) {
 			r.Edit("roles/proxy/units/proxy.service", "Type=notify", "Type=exec")
 			r.Edit("roles/proxy/units/proxy.service", "ExecStart=/usr/local/bin/example-proxy", "ExecStart=/bin/sh -c 'sleep 5; exit 1'\nRestartSec=100ms")
@@ -36,12 +39,14 @@ var failsWhenItRuns = []struct {
 	},
 	{
 		fault: "a database that fails and takes down what requires it",
+		cause: "step",
 		edit: func(r *lab.Repo) {
 			r.Edit("roles/db/units/db.service", "ExecStart=/usr/local/bin/example-db", "ExecStart=/bin/false")
 		},
 	},
 	{
 		fault: "a check that answers 500",
+		cause: "check",
 		edit: func(r *lab.Repo) {
 			r.Edit("roles/app/files/etc/app/app.conf.tmpl", "broken = no", "broken = yes")
 			r.Edit("roles/app/role.yaml", "deadline: 20s", "deadline: 3s")
@@ -78,6 +83,12 @@ func TestCommitThatFailsWhenItRunsIsReverted(t *testing.T) {
 				s.answers("hello from the first of them, this is test")
 				if got := s.metric("evenkeel_rejected"); got != "1" {
 					t.Errorf("evenkeel_rejected is %q, want 1", got)
+				}
+				if reverts := fmt.Sprintf("evenkeel_reverts_total{reason=%q}", c.cause); s.metric(reverts) != "1" {
+					t.Errorf("%s is %q, want 1", reverts, s.metric(reverts))
+				}
+				if jobs := s.metric(`evenkeel_unit_jobs_total{result="done",verb="start"}`); jobs == "0" || jobs == "" {
+					t.Errorf("the metrics say that systemd has done %q starts", jobs)
 				}
 				if info := fmt.Sprintf("evenkeel_commit_info{applied=%q,good=%q,target=%q}", good, good, bad); s.metric(info) != "1" {
 					t.Errorf("there is no %s", info)

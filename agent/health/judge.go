@@ -22,6 +22,7 @@ type Watched struct {
 // Finding is what a watch says about one unit.
 type Finding struct {
 	Unit        string `json:"unit"`
+	Check       string `json:"check,omitempty"`       // the check that failed, "" when the unit itself did
 	OK          bool   `json:"ok"`                    // it had not failed when the watch ended
 	Interrupted bool   `json:"interrupted,omitempty"` // the context ended first: neither good nor bad
 	Why         string `json:"why,omitempty"`         // one sentence, when not OK

@@ -151,7 +151,7 @@ func report(ctx context.Context, units []Finding, trials []*trial) Report {
 		}
 		switch {
 		case t.why != "":
-			r.Findings = append(r.Findings, Finding{Unit: t.unit, Why: t.why, Evidence: t.last.Evidence})
+			r.Findings = append(r.Findings, Finding{Unit: t.unit, Check: t.name, Why: t.why, Evidence: t.last.Evidence})
 			if t.green {
 				r.Regressed = append(r.Regressed, t.name)
 			}
