@@ -144,8 +144,9 @@ func (d *daemon) adopt(w wanted) Outcome {
 // recorded has left no trace on the host.
 func (d *daemon) settled(outcome Outcome, err error) Outcome {
 	var missing *apply.Missing
+	var full *apply.NoRoom
 	switch {
-	case errors.As(err, &missing):
+	case errors.As(err, &missing), errors.As(err, &full):
 		return d.wait(err.Error())
 	case err != nil:
 		return failed(err)

@@ -121,7 +121,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	}
 	d.poller = source.NewPoller(d.remote())
 	d.host = &Host{
-		Disk: disk, Manager: counting{opt.Manager, d}, State: state, Boot: bootID(), Now: time.Now, Log: opt.Log,
+		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
 		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation,
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}

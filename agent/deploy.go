@@ -60,6 +60,10 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 	if a.Moves, err = apply.Prepare(n.accounts, before, w.to.Paths, prior); err != nil {
 		return err
 	}
+	content := func(digest string) ([]byte, error) { return h.content(w.target, digest) }
+	if err := apply.Room(h.Disk, h.StateDir, a.Moves, content); err != nil {
+		return err
+	}
 	if err := h.keepOriginals(a.Owned); err != nil {
 		return err
 	}
@@ -72,7 +76,7 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 	if err := a.note(h.State); err != nil {
 		return err
 	}
-	err = apply.Stage(h.Disk, a.Moves, func(digest string) ([]byte, error) { return h.content(w.target, digest) })
+	err = apply.Stage(h.Disk, a.Moves, content)
 	if err == nil {
 		err = a.intend(h.State)
 	}

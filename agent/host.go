@@ -28,14 +28,15 @@ type Health interface {
 // Host is this machine as an attempt sees it: what may be changed, and the
 // record of what was.
 type Host struct {
-	Disk    apply.FS
-	Manager units.Manager
-	Health  Health
-	State   apply.Dir // the state directory
-	Boot    string    // id of this boot
-	Now     func() time.Time
-	Log     *slog.Logger
-	Phase   func(stage Stage, text string) // tells people what is going on
+	Disk     apply.FS
+	Manager  units.Manager
+	Health   Health
+	State    apply.Dir // the state directory
+	StateDir string    // its path
+	Boot     string    // id of this boot
+	Now      func() time.Time
+	Log      *slog.Logger
+	Phase    func(stage Stage, text string) // tells people what is going on
 
 	Reverted func(cause Cause) // counts the attempts that are taken back
 

@@ -160,7 +160,7 @@ func EndOpen(ctx context.Context, opt Options) error {
 	}
 	defer func() { _ = state.Close() }()
 	h := &Host{
-		Disk: disk, Manager: opt.Manager, Health: &health.Prober{Manager: opt.Manager}, State: state,
+		Disk: disk, Manager: opt.Manager, Health: &health.Prober{Manager: opt.Manager}, State: state, StateDir: cfg.StateDir,
 		Boot: bootID(), Now: time.Now, Log: opt.Log, Probation: cfg.Probation,
 	}
 	if err := h.Load(); err != nil {

@@ -73,7 +73,7 @@ func (w *world) host() (*Host, error) {
 		return nil, err
 	}
 	h := &Host{
-		Disk: w.disk, Manager: w.sd, State: dir, Boot: fmt.Sprint(w.boot),
+		Disk: w.disk, Manager: w.sd, State: dir, StateDir: stateDir, Boot: fmt.Sprint(w.boot),
 		Now: func() time.Time { return time.Unix(0, *w.disk.Clock()) },
 		Log: slog.New(slog.DiscardHandler),
 	}

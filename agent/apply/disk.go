@@ -114,22 +114,26 @@ func (d *Disk) Swaps(dir Dir) bool {
 	return false
 }
 
-// Free says how many bytes and inodes the directory's file system has left for
-// everybody. A file system that does not count inodes has no end of them.
-func (d *Disk) Free(dir Dir) (bytes, inodes uint64, err error) {
+// Free is part of FS.
+func (d *Disk) Free(dir Dir) (Space, error) {
 	on, ok := dir.(*diskDir)
 	if !ok {
-		return 0, 0, errors.New("cannot measure free space: the directory is not on this disk")
+		return Space{}, errors.New("cannot measure free space: the directory is not on this disk")
 	}
 	var st unix.Statfs_t
-	if err := again(func() error { return unix.Fstatfs(on.fd, &st) }); err != nil {
-		return 0, 0, fmt.Errorf("cannot measure free space of %q: %w", on.path, err)
+	var info unix.Stat_t
+	err := again(func() error { return unix.Fstatfs(on.fd, &st) })
+	if err == nil {
+		err = again(func() error { return unix.Fstat(on.fd, &info) })
 	}
-	inodes = st.Ffree
+	if err != nil {
+		return Space{}, fmt.Errorf("cannot measure free space of %q: %w", on.path, err)
+	}
+	free := Space{ID: info.Dev, Bytes: st.Bavail * uint64(st.Bsize), Inodes: st.Ffree}
 	if st.Files == 0 {
-		inodes = math.MaxUint64
+		free.Inodes = math.MaxUint64
 	}
-	return st.Bavail * uint64(st.Bsize), inodes, nil
+	return free, nil
 }
 
 // again runs a call until it was not interrupted.

@@ -60,7 +60,8 @@ func TestDiskFull(t *testing.T) {
 		if !disk.Swaps(dir) {
 			t.Errorf("Swaps(%q) is false", name)
 		}
-		free, _, err := disk.Free(dir)
+		space, err := disk.Free(dir)
+		free := space.Bytes
 		if err != nil || free == 0 || free > 4<<20 {
 			t.Fatalf("Free(%q) = %d, %v", name, free, err)
 		}
@@ -85,8 +86,8 @@ func TestDiskOutOfInodes(t *testing.T) {
 	mount(t, "none", root, "tmpfs", 0, "size=1m,nr_inodes=3")
 	disk := diskAt(t, root)
 	dir := openAt(t, disk, "/")
-	if _, inodes, err := disk.Free(dir); inodes != 2 || err != nil {
-		t.Errorf("Free = %d inodes, %v; want 2", inodes, err)
+	if free, err := disk.Free(dir); free.Inodes != 2 || err != nil {
+		t.Errorf("Free = %d inodes, %v; want 2", free.Inodes, err)
 	}
 	for _, name := range []string{"one", "two"} {
 		if _, err := dir.Create(name, nil, Attr{Mode: 0o600}, name); err != nil {

@@ -333,9 +333,9 @@ func TestDiskLabel(t *testing.T) {
 
 func TestDiskFree(t *testing.T) {
 	disk, _ := openRoot(t)
-	bytes, inodes, err := disk.Free(openAt(t, disk, "/"))
-	if err != nil || bytes == 0 || inodes == 0 || bytes == math.MaxUint64 {
-		t.Errorf("Free = %d, %d, %v", bytes, inodes, err)
+	free, err := disk.Free(openAt(t, disk, "/"))
+	if err != nil || free.ID == 0 || free.Bytes == 0 || free.Inodes == 0 || free.Bytes == math.MaxUint64 {
+		t.Errorf("Free = %+v, %v", free, err)
 	}
 }
 

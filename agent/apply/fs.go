@@ -8,7 +8,7 @@ import (
 
 // FS is the disk as apply uses it: directories by handle, then calls on the
 // names in them. No call follows a symbolic link. There are two: Disk, and the
-// model in package modelfs, which forgets what was not synced when it crashes.
+// model in package applytest, which forgets what was not synced when it crashes.
 type FS interface {
 	// OpenDir opens the directory at an absolute path, refusing a path with a
 	// symbolic link in it. The error satisfies errors.Is with fs.ErrNotExist
@@ -17,6 +17,9 @@ type FS interface {
 	// Swaps reports whether the file system that holds the directory can
 	// exchange two names in one step.
 	Swaps(dir Dir) bool
+	// Free measures what the directory's file system has left for everybody. One
+	// that does not count inodes has no end of them.
+	Free(dir Dir) (Space, error)
 }
 
 // Dir is an open directory. Names are single path components.

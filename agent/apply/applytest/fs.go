@@ -2,6 +2,7 @@ package applytest
 
 import (
 	"io/fs"
+	"math"
 	"strings"
 	"syscall"
 
@@ -125,6 +126,12 @@ func (f *FS) OpenDir(path string) (apply.Dir, error) {
 
 // Swaps is part of apply.FS.
 func (f *FS) Swaps(apply.Dir) bool { return !f.opt.NoExchange }
+
+// Free is part of apply.FS. It always promises room: what counts here is that
+// another program may take it before the first write.
+func (f *FS) Free(apply.Dir) (apply.Space, error) {
+	return apply.Space{ID: 1, Bytes: math.MaxUint64, Inodes: math.MaxUint64}, nil
+}
 
 // walk finds the inode at an absolute path without following links.
 func (f *FS) walk(path string) (int, error) {
