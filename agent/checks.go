@@ -58,6 +58,8 @@ func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 		c.Files[step.Path] = staged
 		if argv := w.target.Validate[step.Path]; len(argv) > 0 {
 			c.Validators[step.Path] = argv
+		} else if step.To.Kind == plan.File && apply.IsSysusers(step.Path) {
+			c.Validators[step.Path] = []string{"systemd-sysusers", "--dry-run", step.Path}
 		}
 		if name := unitOf(step.Path); name != "" && step.To.Kind == plan.File && !slices.Contains(c.Units, name) {
 			c.Units = append(c.Units, name)

@@ -117,6 +117,9 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if err := d.validate(ctx, w, n); err != nil {
 		return d.invalid(c, err)
 	}
+	if err := d.makeAccounts(ctx, c.target, &n); err != nil {
+		return failed(err)
+	}
 	return d.settled(d.host.deploy(ctx, w, n))
 }
 

@@ -114,19 +114,7 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 			list = append(list, fmt.Sprintf("the %s job of %s to end", detail.Job, name))
 		}
 	}
-	for _, p := range slices.Sorted(maps.Keys(target.State.Paths)) {
-		at := target.State.Paths[p]
-		if at.Owner != "" {
-			if _, ok := n.accounts.UID(at.Owner); !ok {
-				list = append(list, fmt.Sprintf("user %q, who shall own %s", at.Owner, p))
-			}
-		}
-		if at.Group != "" {
-			if _, ok := n.accounts.GID(at.Group); !ok {
-				list = append(list, fmt.Sprintf("group %q, which shall own %s", at.Group, p))
-			}
-		}
-	}
+	list = append(list, missingAccounts(target, n.accounts)...)
 	return append(list, d.missingPrograms(target)...)
 }
 

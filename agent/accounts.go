@@ -1,0 +1,86 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/plan"
+)
+
+// brought are the accounts that a target's own files of sysusers.d(5) make.
+type brought struct {
+	content       []byte // of all those files, in the order of their paths
+	users, groups map[string]bool
+}
+
+func accountsOf(t *plan.Target) brought {
+	b := brought{users: map[string]bool{}, groups: map[string]bool{}}
+	for _, p := range slices.Sorted(maps.Keys(t.State.Paths)) {
+		at := t.State.Paths[p]
+		if at.Kind != plan.File || !apply.IsSysusers(p) {
+			continue
+		}
+		content := t.Content[at.Digest]
+		b.content = append(append(b.content, content...), '\n')
+		users, groups := apply.AccountsIn(content)
+		for _, name := range users {
+			b.users[name] = true
+		}
+		for _, name := range groups {
+			b.groups[name] = true
+		}
+	}
+	return b
+}
+
+// missingAccounts lists who shall own a path and is neither there nor brought.
+func missingAccounts(t *plan.Target, accounts apply.Accounts) []string {
+	var list []string
+	brings := accountsOf(t)
+	for _, p := range slices.Sorted(maps.Keys(t.State.Paths)) {
+		at := t.State.Paths[p]
+		if _, there := accounts.UID(at.Owner); at.Owner != "" && !there && !brings.users[at.Owner] {
+			list = append(list, fmt.Sprintf("user %q, who shall own %s", at.Owner, p))
+		}
+		if _, there := accounts.GID(at.Group); at.Group != "" && !there && !brings.groups[at.Group] {
+			list = append(list, fmt.Sprintf("group %q, which shall own %s", at.Group, p))
+		}
+	}
+	return list
+}
+
+// makeAccounts makes the accounts that a target brings, as systemd would at the
+// next boot, because files and services of the same commit need them now. It
+// runs when everything is known to be right, just before the first file is
+// staged. A revert leaves them: a number that is given out must not come back
+// as somebody else.
+func (d *daemon) makeAccounts(ctx context.Context, t *plan.Target, n *now) error {
+	brings := accountsOf(t)
+	var fresh []string
+	for name := range brings.users {
+		if _, there := n.accounts.UID(name); !there {
+			fresh = append(fresh, name)
+		}
+	}
+	for name := range brings.groups {
+		if _, there := n.accounts.GID(name); !there && !slices.Contains(fresh, name) {
+			fresh = append(fresh, name)
+		}
+	}
+	if len(fresh) == 0 || len(bytes.TrimSpace(brings.content)) == 0 {
+		return nil
+	}
+	slices.Sort(fresh)
+	d.log.Info("making accounts", "names", strings.Join(fresh, " "))
+	if err := apply.MakeAccounts(ctx, brings.content); err != nil {
+		return err
+	}
+	var err error
+	n.accounts, err = apply.ReadAccounts(d.disk)
+	return err
+}
