@@ -16,6 +16,7 @@ import (
 const (
 	maxRejected = 200
 	maxHistory  = 50
+	maxAside    = 100
 	maxEvidence = 2000 // bytes
 )
 
@@ -40,6 +41,7 @@ type Ledger struct {
 	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
 	Hold     *Hold              `json:"hold,omitempty"`
 	History  []Entry            `json:"history,omitempty"` // newest last
+	Aside    []string           `json:"aside,omitempty"`   // files of others that a revert had to move out of the way
 }
 
 // Good is the last commit that was seen healthy.

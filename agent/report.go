@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"os"
 	"slices"
@@ -156,10 +157,21 @@ func (d *daemon) writeStatus() {
 	d.mu.Unlock()
 	s.Version, s.PID, s.Written = d.opt.Version, os.Getpid(), time.Now().UTC()
 	s.Host, s.Repo, s.Branch, s.StateDir = d.cfg.Host, d.cfg.Repo, d.cfg.Branch, d.cfg.StateDir
-	s.Warnings = d.warnings
+	s.Warnings = slices.Concat(d.warnings, d.aside())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)
 	}
+}
+
+// aside tells of the files that a revert set aside and that nobody has taken yet.
+func (d *daemon) aside() []string {
+	var list []string
+	for _, file := range d.host.Ledger.Aside {
+		if _, err := os.Lstat(file); err == nil {
+			list = append(list, fmt.Sprintf("%s: somebody wrote this over a managed path during an attempt that was taken back; move it or remove it", file))
+		}
+	}
+	return list
 }
 
 // recallMetrics gives the series that outlive a restart their values.

@@ -41,6 +41,7 @@ func (h *Host) putBack(ctx context.Context, reason string) (Outcome, error) {
 	h.tell(StageReverting, a.Commit)
 	rejected := a.phase == PhaseRevert
 	err := h.restore(ctx, a)
+	h.noteAside(a)
 	if err == nil {
 		err = h.verify(ctx, a)
 	}
@@ -56,6 +57,18 @@ func (h *Host) putBack(ctx context.Context, reason string) (Outcome, error) {
 	}
 	h.fold(reason)
 	return Outcome{Result: result, Reason: reason}, nil
+}
+
+// noteAside remembers the files of others that the revert had to move out of the
+// way, so that people are told until they took them.
+func (h *Host) noteAside(a *Attempt) {
+	for _, file := range apply.Aside(h.Disk, a.Moves) {
+		if slices.Contains(h.Ledger.Aside, file) || len(h.Ledger.Aside) >= maxAside {
+			continue
+		}
+		h.Ledger.Aside = append(h.Ledger.Aside, file)
+		h.Log.Warn("somebody else wrote to a managed path; their file was set aside", "file", file)
+	}
 }
 
 // restore applies Diff(now, before, suspect).
@@ -230,6 +243,7 @@ func (h *Host) fold(reason string) {
 		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason})
 	}
 	h.Open = nil
+	h.Ledger.Aside = slices.DeleteFunc(h.Ledger.Aside, func(file string) bool { return !apply.Exists(h.Disk, file) })
 	if h.trySave() {
 		h.dropOriginals()
 		if err := a.remove(h.State); err != nil {

@@ -145,6 +145,7 @@ type status struct {
 	Waiting      []string
 	Rejected     []struct{ Commit, Reason string }
 	Held         *struct{ Reason string }
+	Warnings     []string
 	ContactError string `json:"contact_error"`
 	History      []struct {
 		Commit, Result, Reason string

@@ -84,3 +84,37 @@ func TestBrokenConfigurationDoesNotLeaveAnAttemptOpen(t *testing.T) {
 		}
 	})
 }
+
+// Somebody edits managed files while a commit is on probation, and the commit is
+// taken back: their words are kept beside the files and named until they are gone.
+func TestEditDuringAWatchThatEndsBadlyIsKeptAndNamed(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		s := newSite(t, h)
+		s.settled()
+		before := h.Snapshot("/etc", "/srv")
+		s.disturb()
+		s.breakApp()
+		s.repo.Edit("roles/app/role.yaml", "deadline: 3s", "deadline: 15s")
+		bad := s.repo.Commit("answers 500")
+		s.waitStatus("the watch", func(st status) bool { return st.Stage == "watching" })
+		h.Script("echo by rename > /etc/motd.new && mv /etc/motd.new /etc/motd; echo in place >> /etc/shop/new.conf")
+		s.waitRejected(bad)
+
+		kept := []string{"/etc/.motd.evenkeel!", "/etc/shop/.new.conf.evenkeel!"}
+		for i, want := range []string{"by rename\n", "new\nin place\n"} {
+			if got := h.ReadFile(kept[i]); got != want {
+				t.Errorf("%s says %q, want %q", kept[i], got, want)
+			}
+		}
+		if warnings := s.status().Warnings; !hasLine(warnings, kept[0]) || !hasLine(warnings, kept[1]) {
+			t.Errorf("the status does not name them: %q", warnings)
+		}
+		if diff := before.Diff(h.Snapshot("/etc", "/srv").Without(kept...)); diff != "" {
+			t.Errorf("the revert left something else behind:\n%s", diff)
+		}
+
+		h.Must("rm", kept[0], kept[1])
+		h.Must("systemctl", "reload", "evenkeel.service")
+		s.waitStatus("the warnings to end", func(st status) bool { return !hasLine(st.Warnings, "evenkeel!") })
+	})
+}

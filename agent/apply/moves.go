@@ -220,6 +220,29 @@ func setAside(dir Dir, name string) error {
 	return err
 }
 
+// Aside lists what Backward has set aside for these moves and is still there:
+// files that somebody else wrote over a managed path while an attempt was open.
+func Aside(disk FS, moves []Move) []string {
+	var list []string
+	for _, m := range moves {
+		if file := path.Join(path.Dir(m.Path), foreign(path.Base(m.Path))); Exists(disk, file) {
+			list = append(list, file)
+		}
+	}
+	return list
+}
+
+// Exists reports whether something stands at an absolute path.
+func Exists(disk FS, name string) bool {
+	dir, err := disk.OpenDir(path.Dir(name))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = dir.Close() }()
+	_, err = dir.Stat(path.Base(name))
+	return err == nil
+}
+
 // setDirectory gives a directory its mode and owner in place.
 func setDirectory(dir Dir, m Move, attr Attr) error {
 	name := path.Base(m.Path)
