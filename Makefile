@@ -31,7 +31,7 @@ test: deps
 	$(MAKE) e2e
 
 unit:
-	go vet ./... && go vet -tags e2e ./e2e/...
+	go vet ./... && go vet -tags e2e ./e2e/... && go vet -tags e2e_host ./units/bus ./agent/apply
 	go test -timeout 15m ./...
 
 # Where goroutines are. Not package agent: its children have memory limits that the
@@ -43,6 +43,8 @@ race:
 # one again, a version later, for the upgrades.
 e2e: deps rootfs package
 	$(MAKE) package VERSION=$(VERSION).next
+	go test -c -tags e2e_host -o build/host-tests/ ./units/bus ./agent/apply
+	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
 	go test -tags e2e -count=1 -timeout 30m -parallel 5 $(if $(RUN),-v -run "$(RUN)",-skip "^TestCost") ./e2e
@@ -53,7 +55,7 @@ cost:
 	$(MAKE) e2e RUN=^TestCost
 
 lint: $(golangci_lint)
-	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e ./...
+	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host ./...
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...

@@ -17,10 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// These tests run inside a host with systemd as PID 1, as root:
-//
-//	CGO_ENABLED=0 go test -c -tags e2e_host -o validate.test ./agent/apply
-//	(in the host)  ./validate.test -test.run OnHost
+// These tests run inside a host with systemd as PID 1, as root: compiled with
+// "go test -c -tags e2e_host", copied in by e2e.
 
 func TestMain(m *testing.M) {
 	if len(os.Args) == 2 && os.Args[1] == "child-validate" {

@@ -224,7 +224,6 @@ func checkUnits(t *testing.T, round int, from, to State, p Plan) {
 	}
 }
 
-
 func randomState(rng *rand.Rand) State {
 	s := State{Paths: map[string]Path{"/e": {Kind: Directory, Mode: 0o755}}, Units: map[string]Unit{}}
 	for _, dir := range []string{"/e", "/e/a", "/e/a/b"} {

@@ -1,4 +1,4 @@
-//go:build e2e
+//go:build e2e_host
 
 package bus
 
@@ -18,7 +18,7 @@ import (
 	"evenkeel/units"
 )
 
-// These tests run inside a host: compiled with "go test -c -tags e2e", copied in,
+// These tests run inside a host: compiled with "go test -c -tags e2e_host", copied in by e2e,
 // and started there as root, with systemd as PID 1. Every unit that they make is
 // called bus-test-something and is gone afterwards.
 
