@@ -19,7 +19,7 @@ nfpm          := $(EVENKEEL_CACHE)/tools/nfpm-v2.45.0/nfpm
 # The sweep of "make sweep": all the crash points of a release.
 POINTS ?= 10000000
 
-.PHONY: build test unit race e2e cost lint bench sweep demo package deps rootfs clean
+.PHONY: build test unit race e2e lint bench sweep demo package deps rootfs clean
 
 build:
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
@@ -39,20 +39,15 @@ unit:
 race:
 	CGO_ENABLED=1 go test -race -timeout 10m ./agent/health ./agent/source ./units/... ./metrics
 
-# Tests on real hosts, but for what the daemon costs. RUN= picks some. The second package is the first
-# one again, a version later, for the upgrades.
+# Tests on real hosts. RUN= picks some. The second package is the first one again,
+# a version later, for the upgrades.
 e2e: deps rootfs package
 	$(MAKE) package VERSION=$(VERSION).next
 	go test -c -tags e2e_host -o build/host-tests/ ./units/bus ./agent/apply
 	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
-	go test -tags e2e -count=1 -timeout 30m -parallel 5 $(if $(RUN),-v -run "$(RUN)",-skip "^TestCost") ./e2e
-
-# What the daemon costs a host, against its bars. Processor time needs a machine
-# that does nothing else.
-cost:
-	$(MAKE) e2e RUN=^TestCost
+	go test -tags e2e -count=1 -timeout 30m -parallel 5 $(if $(RUN),-v -run "$(RUN)") ./e2e
 
 lint: $(golangci_lint)
 	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host ./...

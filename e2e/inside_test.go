@@ -30,9 +30,9 @@ func TestPackagesInsideAHost(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			inside := "/var/tmp/" + filepath.Base(program)
+			inside := "/usr/local/lib/" + filepath.Base(program) // validation has a /tmp of its own
 			h.WriteFile(inside, string(content), 0o700)
-			names := strings.Fields(h.Must(inside, "-test.list", "Host"))
+			names := strings.Fields(h.Must(inside, "-test.list", "^Test.*Host"))
 			if len(names) == 0 {
 				t.Fatalf("%s has no tests for a host", inside)
 			}

@@ -43,7 +43,9 @@ func judge(t *testing.T, c Candidate) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if after := traces(t); before != after {
+	// systemd forgets the transient unit a moment after it has ended.
+	var after string
+	if !waitFor(t, func() bool { after = traces(t); return before == after }) {
 		t.Errorf("validation left a trace on the host:\n%s", difference(before, after))
 	}
 	var texts []string
@@ -344,7 +346,8 @@ func TestValidateGivenUpOnHost(t *testing.T) {
 	waitFor(t, func() bool { return traces(t) == before })
 }
 
-func waitFor(t *testing.T, condition func() bool) {
+// waitFor fails the test, and says so, when the condition does not come true.
+func waitFor(t *testing.T, condition func() bool) bool {
 	t.Helper()
 	deadline := time.NewTimer(20 * time.Second)
 	defer deadline.Stop()
@@ -355,9 +358,10 @@ func waitFor(t *testing.T, condition func() bool) {
 		case <-tick.C:
 		case <-deadline.C:
 			t.Error("what was waited for did not come")
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // Many files and units, as a large commit brings, fit into the limits.

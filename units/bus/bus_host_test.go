@@ -348,7 +348,8 @@ func TestHostRelations(t *testing.T) {
 	if d := h.show(db); !slices.Contains(d.BoundBy, bound) {
 		t.Errorf("BoundBy gives %q", d.BoundBy)
 	}
-	if d := h.show(part); d.Active != "inactive" || !slices.Contains(d.ConflictedBy, bound) {
+	h.until(part, "ended by the conflict", func(d units.Detail) bool { return d.Active == "inactive" })
+	if d := h.show(part); !slices.Contains(d.ConflictedBy, bound) {
 		t.Errorf("the unit that conflicts: %+v", d)
 	}
 	if d := h.show(bound); !slices.Contains(d.BindsTo, db) || !slices.Contains(d.Conflicts, part) || !slices.Contains(d.After, db) {
