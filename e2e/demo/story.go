@@ -92,7 +92,7 @@ func (s *stage) ending() {
 	s.show(s.tell())
 	s.chapter("some lines of /metrics")
 	for line := range strings.Lines(s.page("http://127.0.0.1:9973/metrics")) {
-		if strings.HasPrefix(line, "evenkeel_") && !strings.Contains(line, "_bucket{") {
+		if tellsSomething(line) {
 			s.show(line)
 		}
 	}
@@ -100,6 +100,13 @@ func (s *stage) ending() {
 	s.show(fmt.Sprintf("get into it:     nsenter -t %d -a /bin/bash -l", s.host.Leader()))
 	s.show("commit to it:    cd " + s.repo.Work() + "   (commit, then git push)")
 	s.show("end it:          run the demo again, or kill " + fmt.Sprint(os.Getpid()))
+}
+
+// tellsSomething leaves out series that nothing happened to, and durations.
+func tellsSomething(line string) bool {
+	isSeries := strings.HasPrefix(line, "evenkeel_") && !strings.HasPrefix(line, "evenkeel_pass_duration_")
+	neverHappened := strings.HasSuffix(line, "} 0\n")
+	return isSeries && !neverHappened
 }
 
 // invocations of the services: another id is another start.
