@@ -3,7 +3,6 @@ package manifest
 import (
 	"errors"
 	"io/fs"
-	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -26,11 +25,10 @@ func (r *repo) knownHosts(f fleet) []string {
 }
 
 // Check looks at the whole repository, away from any host: every host that it
-// names, an example for every pattern and set of labels that fits none of them,
-// and every role that nobody plays. Problems are sorted, each once. The error is
-// of reading the tree.
+// names, an example for every entry that fits none of them, and every role that
+// nobody plays. Problems are sorted, each once. The error is of reading the tree.
 //
-// The labels of a host are in its own config, so Check tries those that
+// The labels and facts of a host are known on it only, so Check tries those that
 // fleet.yaml asks for: a missing value is reported only when it is missing under
 // all of them. Labels and addresses that a template names have example values.
 func Check(tree fs.FS, opts Options) (Problems, error) {
@@ -62,19 +60,17 @@ type checker struct {
 	failed   error
 }
 
-// facts gives an example host.
-func (c *checker) facts(name string, labels map[string]string) Facts {
+// facts gives an example host for which an entry holds.
+func (c *checker) facts(name string, m match) Facts {
 	facts := c.examples
 	facts.Name, facts.FQDN = name, name+".example"
-	facts.Labels = maps.Clone(c.examples.Labels)
-	maps.Copy(facts.Labels, labels)
-	return facts
+	return m.pretend(facts)
 }
 
 // load gives the problems of one example host and the roles it plays.
 func (c *checker) load(facts Facts) (Problems, []string) {
 	for i, e := range c.f.entries {
-		if e.matches(facts) {
+		if e.match.holds(facts) {
 			c.entries[i] = true
 		}
 	}
@@ -91,25 +87,27 @@ func (c *checker) load(facts Facts) (Problems, []string) {
 	return problems, roles
 }
 
-// maxVariants bounds the sets of labels that are tried for one host.
+// maxVariants bounds the sets of labels and facts that are tried for one host.
 const maxVariants = 16
 
-// host checks a host that the repository names, under each set of labels.
+// host checks a host that the repository names, under each set of labels and
+// facts.
 func (c *checker) host(name string) []Problem {
 	type variant struct {
 		problems Problems
 		roles    []string
 	}
-	sets := []map[string]string{nil}
+	sets := []match{{}}
 	for _, e := range c.f.entries {
-		fits := entry{name: e.name}.matches(Facts{Name: name}) || e.name == ""
-		if fits && len(e.labels) > 0 && len(sets) < maxVariants {
-			sets = append(sets, e.labels)
+		m := match{labels: e.match.labels, facts: e.match.facts}
+		fits := e.match.name == "" || match{name: e.match.name}.holds(Facts{Name: name})
+		if fits && !m.empty() && len(sets) < maxVariants {
+			sets = append(sets, m)
 		}
 	}
 	var variants []variant
-	for _, labels := range sets {
-		problems, roles := c.load(c.facts(name, labels))
+	for _, m := range sets {
+		problems, roles := c.load(c.facts(name, m))
 		variants = append(variants, variant{problems, roles})
 	}
 	everywhere := func(p Problem) bool {
@@ -144,11 +142,11 @@ func roleOf(file string) string {
 func (c *checker) patterns() []Problem {
 	var out []Problem
 	for i, e := range c.f.entries {
-		if c.entries[i] || e.name == "" && len(e.labels) == 0 {
+		if c.entries[i] || e.match.empty() {
 			continue
 		}
 		c.entries[i] = true
-		problems, _ := c.load(c.facts(exampleName(e.name), e.labels))
+		problems, _ := c.load(c.facts(exampleName(e.match.name), e.match))
 		for _, p := range problems {
 			if p.doubt != doubtHost {
 				out = append(out, p)
@@ -162,8 +160,8 @@ func (c *checker) patterns() []Problem {
 // to be written, so missing ones are no problem.
 func (c *checker) unused(role string) []Problem {
 	r := newRepo(c.tree, c.opts)
-	facts := c.facts("example", nil)
-	r.build([]string{role}, facts, r.layers([]string{role}, nil, facts.Name))
+	facts := c.facts("example", match{})
+	r.build([]string{role}, facts, merged(r.layers([]string{role}, nil, facts.Name)))
 	if r.failed != nil {
 		c.failed = r.failed
 	}

@@ -5,7 +5,7 @@ package manifest
 
 func fleetKeys() []string { return []string{"hosts"} }
 func entryKeys() []string { return []string{"match", "roles", "vars"} }
-func matchKeys() []string { return []string{"name", "labels"} }
+func matchKeys() []string { return []string{"name", "labels", "facts"} }
 
 func roleKeys() []string      { return []string{"files", "directories", "links", "services"} }
 func fileKeys() []string      { return []string{"mode", "owner", "group", "validate", "feeds"} }

@@ -16,20 +16,34 @@ import (
 //
 // The target is not whole before Wire has been called on it.
 func Load(tree fs.FS, facts Facts, opts Options) (*plan.Target, error) {
+	l := load(tree, facts, opts)
+	if err := l.repo.err(); err != nil {
+		return nil, err
+	}
+	return l.builder.t, nil
+}
+
+// loaded is a repository as one host sees it, with how it came to be so.
+type loaded struct {
+	repo     *repo
+	assigned assigned
+	layers   []layer
+	builder  *builder // nil when no entry of fleet.yaml is for the host
+}
+
+func load(tree fs.FS, facts Facts, opts Options) loaded {
 	r := newRepo(tree, opts)
 	r.lookAround()
 	f := r.readFleet()
-	a := f.assign(facts)
-	r.needHost(f, a, facts)
-	if a.matched == 0 {
-		return nil, r.err()
+	l := loaded{repo: r, assigned: f.assign(facts)}
+	r.needHost(f, l.assigned, facts)
+	if len(l.assigned.entries) == 0 {
+		return l
 	}
-	roles := r.knownRoles(a.roles)
-	t := r.build(roles, facts, r.layers(roles, a.vars, facts.Name))
-	if err := r.err(); err != nil {
-		return nil, err
-	}
-	return t, nil
+	roles := r.knownRoles(l.assigned.roles)
+	l.layers = r.layers(roles, l.assigned.vars, facts.Name)
+	l.builder = r.build(roles, facts, merged(l.layers))
+	return l
 }
 
 // needHost reports a host that the repository does not know.
@@ -38,9 +52,9 @@ func (r *repo) needHost(f fleet, a assigned, facts Facts) {
 	switch {
 	case strings.ContainsAny(facts.Name, "/\\") || facts.Name == "" || facts.Name == ".." || facts.Name == ".":
 		r.c.add(Problem{Message: fmt.Sprintf("%q is not a host name", facts.Name)})
-	case a.matched == 0 && r.c.blames(fleetFile):
+	case len(a.entries) == 0 && r.c.blames(fleetFile):
 		// the entry for this host may be the one that could not be read
-	case a.matched == 0:
+	case len(a.entries) == 0:
 		r.c.add(Problem{
 			File:    fleetFile,
 			Message: fmt.Sprintf("no entry of hosts: matches the host %q (%s)", facts.Name, withLabels(facts.Labels)),
@@ -94,21 +108,8 @@ func (r *repo) knownRoles(wanted []said) []string {
 	return names
 }
 
-// layers puts the values for templates together, later ones over earlier ones.
-func (r *repo) layers(roles []string, fleetVars map[string]any, host string) map[string]any {
-	vars := r.varsFile("vars.yaml")
-	for _, role := range roles {
-		vars = merge(vars, r.varsFile(roleVars(role)))
-	}
-	vars = merge(vars, fleetVars)
-	if fs.ValidPath(hostVars(host)) {
-		vars = merge(vars, r.varsFile(hostVars(host)))
-	}
-	return vars
-}
-
 // build turns roles into a target.
-func (r *repo) build(roles []string, facts Facts, vars map[string]any) *plan.Target {
+func (r *repo) build(roles []string, facts Facts, vars map[string]any) *builder {
 	b := newBuilder(r, facts.Name, roles)
 	d := data{vars: vars, facts: facts.values()}
 	var read []role
@@ -131,5 +132,5 @@ func (r *repo) build(roles []string, facts Facts, vars map[string]any) *plan.Tar
 	b.masked()
 	b.orderOfServices()
 	b.warnings(read)
-	return b.t
+	return b
 }

@@ -112,15 +112,6 @@ func (r *repo) document(name string) *document {
 	return parse(name, text, r.c)
 }
 
-// varsFile reads a layer of vars; a missing file is an empty layer.
-func (r *repo) varsFile(name string) map[string]any {
-	d := r.document(name)
-	if d == nil || d.root == nil {
-		return map[string]any{}
-	}
-	return d.vars(d.root, name)
-}
-
 // roleNames lists the roles that the repository has.
 func (r *repo) roleNames() []string {
 	var names []string

@@ -90,22 +90,3 @@ func (d *document) scalar(n *yaml.Node) any {
 	d.problem(n, "", "the YAML tag %s is not supported", n.ShortTag())
 	return nil
 }
-
-// merge lays one layer of vars over another: maps merge deeply, everything else
-// is replaced. Neither layer is changed.
-func merge(under, over map[string]any) map[string]any {
-	out := make(map[string]any, len(under)+len(over))
-	for k, v := range under {
-		out[k] = v
-	}
-	for k, v := range over {
-		below, wasMap := out[k].(map[string]any)
-		above, isMap := v.(map[string]any)
-		if wasMap && isMap {
-			out[k] = merge(below, above)
-			continue
-		}
-		out[k] = v
-	}
-	return out
-}
