@@ -161,7 +161,7 @@ func (c *checker) patterns() []Problem {
 func (c *checker) unused(role string) []Problem {
 	r := newRepo(c.tree, c.opts)
 	facts := c.facts("example", match{})
-	r.build([]string{role}, facts, merged(r.layers([]string{role}, nil, facts.Name)))
+	r.build([]string{role}, facts, r.layers([]string{role}, nil, facts.Name))
 	if r.failed != nil {
 		c.failed = r.failed
 	}

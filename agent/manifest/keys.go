@@ -7,7 +7,7 @@ func fleetKeys() []string { return []string{"hosts"} }
 func entryKeys() []string { return []string{"match", "roles", "vars"} }
 func matchKeys() []string { return []string{"name", "labels", "facts"} }
 
-func roleKeys() []string      { return []string{"files", "directories", "links", "services"} }
+func roleKeys() []string      { return []string{"files", "directories", "links", "services", "schema"} }
 func fileKeys() []string      { return []string{"mode", "owner", "group", "validate", "feeds"} }
 func directoryKeys() []string { return []string{"mode", "owner", "group"} }
 

@@ -42,7 +42,7 @@ func load(tree fs.FS, facts Facts, opts Options) loaded {
 	}
 	roles := r.knownRoles(l.assigned.roles)
 	l.layers = r.layers(roles, l.assigned.vars, facts.Name)
-	l.builder = r.build(roles, facts, merged(l.layers))
+	l.builder = r.build(roles, facts, l.layers)
 	return l
 }
 
@@ -109,14 +109,15 @@ func (r *repo) knownRoles(wanted []said) []string {
 }
 
 // build turns roles into a target.
-func (r *repo) build(roles []string, facts Facts, vars map[string]any) *builder {
+func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b := newBuilder(r, facts.Name, roles)
-	d := data{vars: vars, facts: facts.values()}
+	d := data{vars: merged(layers), facts: facts.values()}
 	var read []role
 	for _, name := range roles {
 		d.role = name
 		r.lookAroundRole(name)
 		ro := r.readRole(name)
+		r.typed(ro.schema, layers, d.vars)
 		b.files(ro, d)
 		b.units(ro, d)
 		b.directories(ro)

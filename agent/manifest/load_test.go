@@ -294,6 +294,15 @@ func TestManualHasEveryFunctionAndFact(t *testing.T) {
 	}
 }
 
+func TestManualHasEveryKeywordAndFormat(t *testing.T) {
+	text := manual(t)
+	for _, word := range slices.Concat(mapKeysOf(schemaKeywords()), schemaFormats(), plainFacts()) {
+		if !strings.Contains(text, "`"+word+"`") {
+			t.Errorf("the manual does not name %q", word)
+		}
+	}
+}
+
 func TestManualHasEveryDeniedPath(t *testing.T) {
 	text := manual(t)
 	for _, d := range denied() {

@@ -30,6 +30,7 @@ type doubt string
 const (
 	sure       doubt = ""
 	doubtValue doubt = "value" // a value was not there
+	doubtSet   doubt = "set"   // a value was not as a schema asks for
 	doubtHost  doubt = "host"  // no entry, or no role, for the host
 )
 

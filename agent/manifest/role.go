@@ -19,6 +19,7 @@ type role struct {
 	directories map[string]fileAttr
 	links       map[string]linkSays
 	services    []service
+	schema      *schema // nil when the role asks nothing of its values
 }
 
 // fileAttr is what files: or directories: says about one path; zero fields mean
@@ -89,6 +90,9 @@ func (r *repo) readRole(name string) role {
 				out.services = append(out.services, svc)
 			}
 		}
+	}
+	if p, ok := keys["schema"]; ok && !isNull(resolve(p.value)) {
+		out.schema = d.schema(p.value, name)
 	}
 	return out
 }

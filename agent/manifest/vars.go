@@ -79,7 +79,7 @@ func (d *document) scalar(n *yaml.Node) any {
 			d.problem(n, "quote it", "not a number that can be used")
 			return nil
 		}
-		if str(f) != n.Value {
+		if str(f) != n.Value && !d.exact {
 			d.problem(n, "quote it to keep it as it is, such as a version", "a template would print this number otherwise than it is written")
 			return nil
 		}

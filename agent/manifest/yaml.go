@@ -28,7 +28,8 @@ type document struct {
 	file  string
 	root  *yaml.Node // nil when the file is empty or could not be read
 	c     *collector
-	nodes int // how many nodes have been turned into values, aliases followed
+	nodes int  // how many nodes have been turned into values, aliases followed
+	exact bool // numbers are compared and not printed, so any way to write them does
 }
 
 // parse reads a YAML file of one document. A file that cannot be parsed is a
