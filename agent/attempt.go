@@ -150,7 +150,7 @@ func (a *Attempt) remove(dir apply.Dir) error {
 
 // loadAttempts reads the records of attempts: the open one, nil when there is
 // none, and those that were only staging or that the open one overtook.
-func loadAttempts(dir apply.Dir) (open *Attempt, leftover []*Attempt, err error) {
+func loadAttempts(dir apply.Dir, decode decoder) (open *Attempt, leftover []*Attempt, err error) {
 	names, err := dir.Names()
 	if err != nil {
 		return nil, nil, fmt.Errorf("cannot list the state directory: %w", err)
@@ -165,7 +165,7 @@ func loadAttempts(dir apply.Dir) (open *Attempt, leftover []*Attempt, err error)
 			return nil, nil, fmt.Errorf("cannot read the record %q: %w", name, err)
 		}
 		a := new(Attempt)
-		if err := json.Unmarshal(data, a); err != nil || a.Number != number {
+		if err := decode.read(data, a); err != nil || a.Number != number {
 			return nil, nil, fmt.Errorf("cannot read the record %q: it is damaged: %v", name, err)
 		}
 		a.phase, a.tries = phase, tries

@@ -45,7 +45,8 @@ type Host struct {
 	Ledger *Ledger
 	Open   *Attempt // nil when no attempt is open
 
-	index apply.Index
+	index  apply.Index
+	decode decoder
 }
 
 // wanted is a target with everything that only the host knows: what is to become

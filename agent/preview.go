@@ -93,8 +93,8 @@ func previewer(cfg Config, manager units.Manager) (*daemon, func(), error) {
 	state, err := disk.OpenDir(cfg.StateDir)
 	if err == nil {
 		d.host.State = state
-		if d.host.Ledger, err = loadLedger(state); err == nil {
-			d.host.Open, _, err = loadAttempts(state)
+		if d.host.Ledger, err = loadLedger(state, nil); err == nil {
+			d.host.Open, _, err = loadAttempts(state, nil)
 		}
 		if err != nil {
 			closeAll()

@@ -20,10 +20,10 @@ func (h *Host) Load() error {
 		return fmt.Errorf("cannot sync the state directory: %w", err)
 	}
 	var err error
-	if h.Ledger, err = loadLedger(h.State); err != nil {
+	if h.Ledger, err = loadLedger(h.State, h.decode); err != nil {
 		return err
 	}
-	open, leftover, err := loadAttempts(h.State)
+	open, leftover, err := loadAttempts(h.State, h.decode)
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 // files of an open attempt back and answers whether systemd must read its unit
 // files again. The daemon does the rest later.
 func (h *Host) RecoverFiles() (reload bool, err error) {
-	open, _, err := loadAttempts(h.State)
+	open, _, err := loadAttempts(h.State, h.decode)
 	if err != nil || open == nil {
 		return false, err
 	}

@@ -98,7 +98,7 @@ func sameMachine(cfg Config) error {
 		return nil
 	}
 	defer func() { _ = dir.Close() }()
-	l, err := loadLedger(dir)
+	l, err := loadLedger(dir, nil)
 	id, idErr := MachineID()
 	if err == nil && idErr == nil && l.Machine != "" && l.Machine != id {
 		return errors.New("another machine")

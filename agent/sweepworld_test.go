@@ -75,7 +75,7 @@ func (w *world) host() (*Host, error) {
 	h := &Host{
 		Disk: w.disk, Manager: w.sd, State: dir, StateDir: stateDir, Boot: fmt.Sprint(w.boot),
 		Now: func() time.Time { return time.Unix(0, *w.disk.Clock()) },
-		Log: slog.New(slog.DiscardHandler),
+		Log: slog.New(slog.DiscardHandler), decode: w.s.memo.decode,
 	}
 	if w.log != nil {
 		h.Log = slog.New(slog.NewTextHandler(w.log, nil))
@@ -99,7 +99,7 @@ func (w *world) bootUp() error {
 	if err != nil {
 		return err
 	}
-	early := &Host{Disk: w.disk, State: dir}
+	early := &Host{Disk: w.disk, State: dir, decode: w.s.memo.decode}
 	reload, err := early.RecoverFiles()
 	if err != nil {
 		return fmt.Errorf("early recovery: %w", err)
@@ -264,6 +264,7 @@ type scenario struct {
 	commits   []*plan.Target // then these, each overtaking the one before it
 	overtaken map[string]bool
 	sick      map[string]bool // a check of theirs fails
+	memo      memo
 }
 
 // vendorDefinitions are the vendor's units as the daemon reads them.
