@@ -13,7 +13,7 @@ func (s *Systemd) PowerOff() {
 // has run yet. What the early recovery unit does comes next, then BootFinish.
 func (s *Systemd) BootBegin() {
 	s.PowerOff()
-	s.off, s.booting, s.shelf = false, true, nil
+	s.off, s.booting, s.lib = false, true, nil
 	s.now()
 	t := transaction{s: s}
 	if t.add(units.Start, s.get(s.target).name) == nil {
@@ -26,7 +26,7 @@ func (s *Systemd) BootBegin() {
 // nor took one away.
 func (s *Systemd) BootFinish() {
 	jobs := s.queued
-	s.queued, s.shelf = nil, nil
+	s.queued, s.lib = nil, nil
 	for _, j := range jobs {
 		s.get(j.unit) // a unit that the reload forgot is there again, as not found
 	}

@@ -5,11 +5,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"evenkeel/units"
 )
+
+// nothing is the meaning of what is masked.
+var nothing = &meaning{}
 
 // places are the directories of unit files, the strongest first.
 var places = [...]string{"/etc/systemd/system", "/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"}
@@ -52,28 +54,6 @@ type meaning struct {
 	wants, requires, requisite, bindsTo, partOf []string
 	conflicts, after, before, triggers          []string
 }
-
-// shelf is what the places hold. Most names that are looked for stand nowhere.
-type shelf [len(places)][]string
-
-// stands reports whether a place has an entry of that name.
-func (s *Systemd) stands(place int, name string) bool {
-	if s.shelf == nil {
-		s.shelf = &shelf{}
-		for i, at := range places {
-			s.shelf[i] = s.disk.Names(at)
-		}
-	}
-	if len(s.shelf[place]) == 0 {
-		return false
-	}
-	_, ok := slices.BinarySearch(s.shelf[place], name)
-	return ok
-}
-
-// parsed keeps meanings by what they were read from. The same text is read very
-// often in a sweep.
-type parsed struct{ known sync.Map }
 
 // timed is a Disk that knows when a file's content was last changed, in
 // nanoseconds since 1970.
@@ -147,12 +127,8 @@ func (d *definition) samePrints(o *definition) bool {
 	return true
 }
 
-// ownName resolves an alias: a link in a place of unit files to a file of
-// another name. A unit that is loaded is its own.
-func (s *Systemd) ownName(name string) string {
-	if s.find(name) != nil {
-		return name
-	}
+// resolve follows the links that make aliases.
+func (s *Systemd) resolve(name string) string {
 	for range 8 { // as far as a chain of aliases is followed
 		says, _, ok := s.linkOf(name)
 		if !ok || says == "/dev/null" || path.Base(says) == name {
@@ -189,8 +165,8 @@ func (s *Systemd) linkOf(name string) (says, at string, ok bool) {
 	return "", "", false
 }
 
-// read reads the definition of a unit from the disk.
-func (s *Systemd) read(name string) *definition {
+// define reads the definition of a unit from the disk.
+func (s *Systemd) define(name string) *definition {
 	def := &definition{prints: map[string]string{}}
 	text, found := s.fragment(name, def)
 	switch {
@@ -204,7 +180,7 @@ func (s *Systemd) read(name string) *definition {
 		def.load = "loaded"
 	}
 	if def.load == "masked" {
-		def.meaning = &meaning{}
+		def.meaning = nothing
 		return def
 	}
 	def.meaning = s.understand(name, text, def)
@@ -250,10 +226,9 @@ func (s *Systemd) fragment(name string, def *definition) (text string, found boo
 	return "", false
 }
 
-// dropIns lists the paths of a unit's drop-ins in the order in which they are
-// read: by file name, the strongest place winning, the unit's own directory
-// before its template's and its type's.
-func (s *Systemd) dropIns(name string) []string {
+// findDropIns sorts by file name, the strongest place winning, the unit's own
+// directory before its template's and its type's.
+func (s *Systemd) findDropIns(name string) []string {
 	dirs := dropInDirs(name)
 	var found []string
 	for i, place := range places {
@@ -319,7 +294,7 @@ func (s *Systemd) understand(name, text string, def *definition) *meaning {
 		def.prints[p] = s.disk.Print(p)
 		key += "\x00" + p + "\x00" + texts[i]
 	}
-	if known, ok := s.parsed.known.Load(key); ok {
+	if known, ok := s.parsed.meanings.Load(key); ok {
 		return known.(*meaning)
 	}
 	d := &units.Definition{Name: name, Files: []*units.File{parse(def.fragment, text)}}
@@ -330,7 +305,7 @@ func (s *Systemd) understand(name, text string, def *definition) *meaning {
 	m.text = strings.Join(append([]string{text}, texts...), "\n")
 	m.marks = marksIn(m.text)
 	m.dropIns = dropIns
-	known, _ := s.parsed.known.LoadOrStore(key, m)
+	known, _ := s.parsed.meanings.LoadOrStore(key, m)
 	return known.(*meaning)
 }
 

@@ -12,7 +12,7 @@ func (s *Systemd) readAll() {
 	})
 	for i, u := range s.loaded {
 		def := s.read(u.name)
-		if !u.def.same(def) {
+		if u.def != def {
 			u := *u
 			u.def = def
 			s.loaded[i] = &u
@@ -28,7 +28,7 @@ func (s *Systemd) readAll() {
 
 // unreferenced stands for the definition of a unit that systemd has forgotten.
 // It is read from the disk when somebody asks for the unit again.
-var unreferenced = &definition{meaning: &meaning{}, load: "not-found"}
+var unreferenced = &definition{meaning: nothing, load: "not-found"}
 
 // sweep forgets units as systemd does with those that are inactive, have no job,
 // and that no unit which it keeps names in its file or its links (tried): their

@@ -98,6 +98,9 @@ func instant(at int64) time.Time {
 // moved back, is no reason, and neither is a mask. systemd 252 also overlooks a
 // drop-in in a directory that was not there before.
 func (s *Systemd) stale(u *unit) bool {
+	if u.def == s.read(u.name) {
+		return false
+	}
 	for at := range u.def.prints {
 		if s.newer(u.def, at) {
 			return true
@@ -108,7 +111,7 @@ func (s *Systemd) stale(u *unit) bool {
 	}
 	now := s.dropIns(u.name)
 	if s.version < 257 {
-		now = slices.DeleteFunc(now, func(at string) bool { return !slices.Contains(u.def.dirs, path.Dir(at)) })
+		now = slices.DeleteFunc(slices.Clone(now), func(at string) bool { return !slices.Contains(u.def.dirs, path.Dir(at)) })
 	}
 	return !slices.Equal(now, u.def.dropIns)
 }
@@ -148,16 +151,15 @@ func (s *Systemd) fileState(u *unit) string {
 	return "disabled"
 }
 
-// enabled looks for a link to the unit where enabling makes one.
-func (s *Systemd) enabled(u *unit) bool {
+func (s *Systemd) findEnablement(unit string) bool {
 	const place = "/etc/systemd/system"
 	for _, name := range s.disk.Names(place) {
 		says, ok := s.disk.Link(place + "/" + name)
-		if ok && name != u.name && strings.HasSuffix(says, "/"+u.name) {
+		if ok && name != unit && strings.HasSuffix(says, "/"+unit) {
 			return true
 		}
 		if strings.HasSuffix(name, ".wants") || strings.HasSuffix(name, ".requires") {
-			if slices.Contains(s.disk.Names(place+"/"+name), u.name) {
+			if slices.Contains(s.disk.Names(place+"/"+name), unit) {
 				return true
 			}
 		}

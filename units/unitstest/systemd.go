@@ -50,7 +50,7 @@ type Systemd struct {
 	target  string
 	parsed  *parsed // shared by clones, safe for them
 
-	shelf   *shelf // of this call; nil when it must be made anew
+	lib     *library // of this call; nil when it must be found anew
 	off     bool
 	booting bool
 	queued  []*job // the boot's transaction, between BootBegin and BootFinish
@@ -123,7 +123,7 @@ func (s *Systemd) Clone(disk Disk, clock *int64) *Systemd {
 	c := *s
 	c.Before = nil
 	c.disk = disk
-	c.shelf = nil
+	c.lib = nil
 	c.clock = clock
 	if clock == nil {
 		c.clock = new(int64)
@@ -172,7 +172,7 @@ var errOff = errors.New("the host is off")
 
 // usable is what every call asks first.
 func (s *Systemd) usable(ctx context.Context) error {
-	s.shelf = nil
+	s.lib = nil
 	if s.off {
 		return errOff
 	}
@@ -184,7 +184,7 @@ func (s *Systemd) announce(effect string) {
 	if s.Before != nil {
 		s.Before(effect)
 	}
-	s.shelf = nil // the hook may have changed the disk
+	s.lib = nil // the hook may have changed the disk
 }
 
 // Run is part of units.Manager.
@@ -258,7 +258,7 @@ func (s *Systemd) ResetFailed(ctx context.Context, name string) error {
 
 // Tick lets n seconds pass: processes die, and automatic restarts happen.
 func (s *Systemd) Tick(n int) {
-	s.shelf = nil
+	s.lib = nil
 	for range n {
 		*s.clock += second / 2
 		s.age()

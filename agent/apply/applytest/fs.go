@@ -41,6 +41,11 @@ type FS struct {
 	clock         *int64
 	space, inodes int64   // left; -1 is endless
 	nodes         []*node // by inode number; nodes are replaced, never changed
+
+	changes   uint64 // how many there were
+	stamp     uint64 // what Stamp said after stampOf of them
+	stampOf   uint64
+	stampDirs []string
 }
 
 // root is the inode number of "/"; number 0 is never used.
@@ -77,7 +82,7 @@ type entry struct {
 
 // New makes a disk that holds an empty "/".
 func New(o Options) *FS {
-	f := &FS{opt: o, clock: o.Clock, space: -1, inodes: -1}
+	f := &FS{opt: o, clock: o.Clock, space: -1, inodes: -1, changes: 1}
 	if o.Space > 0 {
 		f.space = o.Space
 	}
@@ -180,12 +185,14 @@ func (f *FS) edit(inode int, change func(*node)) {
 	n := *f.nodes[inode]
 	change(&n)
 	f.nodes[inode] = &n
+	f.changes++
 }
 
 // add gives a new node the next number.
 func (f *FS) add(n node) int {
 	n.mtime, n.ctime = *f.clock, *f.clock
 	f.nodes = append(f.nodes, &n)
+	f.changes++
 	return len(f.nodes) - 1
 }
 
