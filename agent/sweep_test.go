@@ -39,7 +39,7 @@ func TestSweep(t *testing.T) {
 		first = 1
 	}
 	// Almost all that a universe allocates dies with it: rare collections pay.
-	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	defer debug.SetGCPercent(debug.SetGCPercent(2000))
 	var total tally
 	if *sweepOnly {
 		var story bytes.Buffer

@@ -39,7 +39,7 @@ type indexed struct {
 // Look describes what stands at each of the absolute paths, following no link.
 // The error joins all paths that cannot be managed as they are.
 func (x *Index) Look(disk FS, accounts Accounts, paths []string) (Seen, error) {
-	seen := Seen{Paths: map[string]plan.Path{}, IDs: map[string]ID{}, Changed: map[string]time.Time{}}
+	seen := Seen{Paths: make(map[string]plan.Path, len(paths)), IDs: make(map[string]ID, len(paths)), Changed: make(map[string]time.Time, len(paths))}
 	var errs []error
 	open := map[string]Dir{}
 	defer func() {
