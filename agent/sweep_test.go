@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -185,11 +186,29 @@ func (sw *sweeper) crash(w *world, effect string) {
 // die kills the daemon, or the host, at this very moment in another universe.
 func (sw *sweeper) die(w *world) (*world, string, error) {
 	dead := w.clone()
+	dead.die()
 	if sw.rng.IntN(2) == 0 {
 		return dead, "the daemon is killed", nil
 	}
 	seed := sw.rng.Uint64()
-	return dead, fmt.Sprintf("the power goes (luck %d)", seed), dead.powerCut(rand.New(rand.NewPCG(seed, 3)))
+	err := dead.powerCut(rand.New(rand.NewPCG(seed, 3)))
+	if err == nil {
+		err = sw.booted(dead)
+	}
+	return dead, fmt.Sprintf("the power goes (luck %d)", seed), err
+}
+
+// booted makes sure that the services of a boot started from the files of one
+// commit, not from a mixed set: those of the early recovery come before them.
+func (sw *sweeper) booted(w *world) error {
+	files := w.files()
+	for _, legal := range sw.legal {
+		if maps.Equal(files, legal.files) {
+			return nil
+		}
+	}
+	return fmt.Errorf("the services of the boot saw files that are neither those of the start nor those of a healthy commit:\n%s",
+		state{tree: files}.differs(state{tree: sw.legal["the start"].files}))
 }
 
 func (sw *sweeper) recovers(w *world, where string) {
@@ -222,6 +241,7 @@ func (sw *sweeper) check(w *world, where string) {
 	for _, legal := range sw.legal {
 		if end.equal(legal) {
 			sw.clean(w, where)
+			sw.remembers(w, where)
 			return
 		}
 	}
@@ -237,6 +257,27 @@ func (sw *sweeper) clean(w *world, where string) {
 	for _, name := range w.disk.Names(stateDir) {
 		if strings.HasPrefix(name, attemptPrefix) || strings.HasSuffix(name, "+") {
 			sw.wrong(where, "%s stays in the state directory", name)
+		}
+	}
+}
+
+// remembers makes sure that the ledger on the disk knows each commit that was
+// seen to fail and then taken back, and blames none that is good.
+func (sw *sweeper) remembers(w *world, where string) {
+	data, _ := w.disk.ReadFile(stateDir + "/" + ledgerFile)
+	l := Ledger{}
+	if err := sw.s.memo.decode(data, &l); err != nil && data != nil {
+		sw.wrong(where, "the ledger: %v", err)
+		return
+	}
+	for commit := range w.condemned {
+		if _, known := l.IsRejected(commit, ""); !known {
+			sw.wrong(where, "%s failed here, was taken back, and is not remembered as rejected", commit)
+		}
+	}
+	for _, r := range l.Rejected {
+		if _, good := sw.legal[r.Commit]; good {
+			sw.wrong(where, "%s is good and rejected: %s", r.Commit, r.Reason)
 		}
 	}
 }

@@ -30,6 +30,10 @@ type world struct {
 	s    *scenario
 	last bool          // no other commit comes any more
 	log  *bytes.Buffer // what the daemon says; nil when nobody listens
+
+	// condemned are the commits that were seen to fail here, by the daemon that
+	// runs now; sentenced those of which the host saw an effect after that.
+	condemned, sentenced map[string]bool
 }
 
 const stateDir = "/var/lib/evenkeel"
@@ -63,7 +67,34 @@ func newWorld(s *scenario) *world {
 // clone is the same host in another universe.
 func (w *world) clone() *world {
 	disk := w.disk.Clone()
-	return &world{disk: disk, sd: w.sd.Clone(disk, disk.Clock()), boot: w.boot, s: w.s}
+	return &world{disk: disk, sd: w.sd.Clone(disk, disk.Clock()), boot: w.boot, s: w.s, condemned: w.condemned, sentenced: w.sentenced}
+}
+
+// die ends the daemon: what it alone knew is gone.
+func (w *world) die() { w.condemned = w.sentenced }
+
+// condemn notes that a commit was seen to fail.
+func (w *world) condemn(commit string) { w.condemned = with(w.condemned, commit) }
+
+// touched notes that the host is changed: a commit that is being taken back must
+// not be forgotten from here on, whatever happens.
+func (w *world) touched() {
+	for commit := range w.condemned {
+		w.sentenced = with(w.sentenced, commit)
+	}
+}
+
+// with gives a set with one more; the old one is shared by clones.
+func with(set map[string]bool, name string) map[string]bool {
+	if set[name] {
+		return set
+	}
+	set = maps.Clone(set)
+	if set == nil {
+		set = map[string]bool{}
+	}
+	set[name] = true
+	return set
 }
 
 // host starts the daemon.
@@ -115,8 +146,13 @@ func (w *world) bootUp() error {
 
 // hook calls f before every side effect, on the disk and on systemd.
 func (w *world) hook(f func(effect string)) {
-	w.disk.Before = func(op, path string) { f(op + " " + path) }
-	w.sd.Before = f
+	w.disk.Before = func(op, path string) {
+		f(op + " " + path)
+		if !strings.HasPrefix(path, stateDir) {
+			w.touched()
+		}
+	}
+	w.sd.Before = func(effect string) { f(effect); w.touched() }
 }
 
 func (w *world) unhook() { w.disk.Before, w.sd.Before = nil, nil }
@@ -125,11 +161,12 @@ func (w *world) unhook() { w.disk.Before, w.sd.Before = nil, nil }
 // runs with, and that nothing of ours lies about.
 type state struct {
 	tree  map[string]string
+	files map[string]string // those of the tree that are no directories
 	procs []string
 }
 
 func (w *world) state() state {
-	s := state{tree: w.disk.Tree("/etc")}
+	s := state{tree: w.disk.Tree("/etc"), files: w.files()}
 	for name, p := range w.sd.Processes() {
 		inputs := make([]string, 0, len(p.Inputs))
 		for path, print := range p.Inputs {
@@ -140,6 +177,16 @@ func (w *world) state() state {
 	}
 	slices.Sort(s.procs)
 	return s
+}
+
+// files are all below /etc that a service could read, but not what only an
+// attempt looks at.
+func (w *world) files() map[string]string {
+	files := w.disk.Tree("/etc")
+	maps.DeleteFunc(files, func(path, print string) bool {
+		return strings.HasPrefix(print, "directory") || strings.Contains(path, ".evenkeel")
+	})
+	return files
 }
 
 func (s state) equal(o state) bool {
@@ -176,7 +223,18 @@ type judge struct {
 
 func (j *judge) Settle(ctx context.Context, wave []health.Watched) []health.Finding {
 	j.w.sd.Tick(2)
-	return j.units(ctx, wave)
+	findings := j.units(ctx, wave)
+	if why, _ := faults(findings); len(why) > 0 {
+		j.failed(PhaseApply)
+	}
+	return findings
+}
+
+// failed notes that the open attempt's commit is seen to fail in a phase.
+func (j *judge) failed(phase Phase) {
+	if j.h.Open != nil && j.h.Open.phase == phase {
+		j.w.condemn(j.h.Open.Commit)
+	}
 }
 
 func (j *judge) units(ctx context.Context, watched []health.Watched) []health.Finding {
@@ -205,7 +263,9 @@ func (j *judge) Watch(ctx context.Context, watched []health.Watched, probation t
 		r.Findings = append(r.Findings, health.Finding{Unit: "app.service", Why: "a check fails"})
 	}
 	why, _ := faults(r.Findings)
-	r.OK = len(why) == 0
+	if r.OK = len(why) == 0; !r.OK {
+		j.failed(PhaseWatch)
+	}
 	return r
 }
 
