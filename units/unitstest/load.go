@@ -302,6 +302,9 @@ func (s *Systemd) understand(name, text string, def *definition) *meaning {
 		d.Files = append(d.Files, parse(p, texts[i]))
 	}
 	m := meaningOf(d)
+	if def.fragment == "" {
+		m.kind = "" // the type of a service comes with its file, also the default one
+	}
 	m.text = strings.Join(append([]string{text}, texts...), "\n")
 	m.marks = marksIn(m.text)
 	m.dropIns = dropIns
