@@ -242,6 +242,11 @@ func (h *Host) fold(reason string) {
 	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
 		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason})
 	}
+	for name, was := range a.Before.Units {
+		if !was.Active {
+			delete(l.Runs, name) // else a oneshot would count as run for the next commit
+		}
+	}
 	h.Open = nil
 	h.Ledger.Aside = slices.DeleteFunc(h.Ledger.Aside, func(file string) bool { return !apply.Exists(h.Disk, file) })
 	if h.trySave() {

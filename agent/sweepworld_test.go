@@ -245,6 +245,9 @@ func (j *judge) units(ctx context.Context, watched []health.Watched) []health.Fi
 		}
 		d, err := j.w.sd.Show(ctx, w.Name)
 		f := health.Finding{Unit: w.Name, OK: true}
+		if w.Oneshot && err == nil && d.Active == "inactive" && d.Result == "success" {
+			continue
+		}
 		if err != nil || !d.IsActive() || d.Restarts > w.Was.Restarts || d.Invocation != w.Was.Invocation {
 			f = health.Finding{Unit: w.Name, Why: "it is not well" + apply.Describe(d)}
 		}
