@@ -18,9 +18,9 @@ type Facts struct {
 	SystemdVersion int                 `json:"systemd_version,omitempty"`
 }
 
-// values is the map that templates see as .facts, with the names of the JSON
+// Values is the map that templates see as .facts, with the names of the JSON
 // form. The keys of os are in lower case: .facts.os.version_id.
-func (f Facts) values() map[string]any {
+func (f Facts) Values() map[string]any {
 	labels := make(map[string]any, len(f.Labels))
 	for k, v := range f.Labels {
 		labels[k] = v

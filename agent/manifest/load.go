@@ -111,7 +111,7 @@ func (r *repo) knownRoles(wanted []said) []string {
 // build turns roles into a target.
 func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b := newBuilder(r, facts.Name, roles)
-	d := data{vars: merged(layers), facts: facts.values()}
+	d := data{vars: merged(layers), facts: facts.Values()}
 	var read []role
 	for _, name := range roles {
 		d.role = name
