@@ -63,6 +63,10 @@ func (b *builder) files(ro role, d data) {
 // walk lists the regular files below a directory, sorted. Anything else in it
 // is a problem.
 func (b *builder) walk(root string) []source {
+	return once(b.repo, "walk "+root, func() []source { return b.walkOnce(root) })
+}
+
+func (b *builder) walkOnce(root string) []source {
 	if !b.isDir(root) {
 		if b.isFile(root) {
 			b.c.add(Problem{File: root, Message: "this must be a directory"})
@@ -109,7 +113,7 @@ func (b *builder) file(ro role, s source, d data) {
 	if !ok {
 		return
 	}
-	p := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: digestOf(content)}
+	p := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: content.digest}
 	if s.exec {
 		p.Mode = 0o755
 	}
@@ -121,30 +125,63 @@ func (b *builder) file(ro role, s source, d data) {
 		}
 	}
 	b.t.State.Paths[dest] = p
-	b.t.Content[p.Digest] = content
+	b.t.Content[p.Digest] = content.text
 	b.rendered[dest] = isTemplate
 }
 
+// content is the bytes of one file.
+type content struct {
+	text   []byte
+	digest string
+}
+
 // content gives the bytes of a file, counted against the limits.
-func (b *builder) content(s source, isTemplate bool, d data) ([]byte, bool) {
-	text, ok := b.read(s.file)
-	if !ok {
-		return nil, false
-	}
+func (b *builder) content(s source, isTemplate bool, d data) (c content, ok bool) {
 	if isTemplate {
-		out, problem := render(s.file, text, d, min(b.opts.Limits.FileBytes, max(b.left, 0)))
-		if problem != nil {
-			b.c.add(*problem)
-			return nil, false
-		}
-		text = out
+		c, ok = b.rendering(s.file, d)
+	} else if same := b.copied(s.file); same != nil {
+		c, ok = *same, true
 	}
-	b.left -= int64(len(text))
+	if !ok {
+		return c, false
+	}
+	b.left -= int64(len(c.text))
 	if b.left < 0 {
 		b.c.add(Problem{File: s.file, Message: fmt.Sprintf("with this file the host's files are longer than %d bytes together", b.opts.Limits.TotalBytes)})
-		return nil, false
+		return c, false
 	}
-	return slices.Clip(text), true
+	return c, true
+}
+
+// copied gives a file as it is; nil when it cannot be read.
+func (b *builder) copied(file string) *content {
+	return once(b.repo, "copy "+file, func() *content {
+		text, ok := b.read(file)
+		if !ok {
+			return nil
+		}
+		return &content{slices.Clip(text), digestOf(text)}
+	})
+}
+
+// rendering gives what a template makes of the data.
+func (b *builder) rendering(file string, d data) (content, bool) {
+	t := once(b.repo, "template "+file, func() *parsedTemplate {
+		text, ok := b.read(file)
+		if !ok {
+			return nil
+		}
+		return b.parsedTemplate(file, text)
+	})
+	if t == nil {
+		return content{}, false
+	}
+	out, problem := t.render(d, min(b.opts.Limits.FileBytes, max(b.left, 0)))
+	if problem != nil {
+		b.c.add(*problem)
+		return content{}, false
+	}
+	return content{slices.Clip(out), digestOf(out)}, true
 }
 
 func digestOf(content []byte) string {
@@ -169,8 +206,8 @@ func (a fileAttr) on(p plan.Path) plan.Path {
 // claim takes a path for one place of the repository; false when it may not be
 // managed, or something else has it.
 func (b *builder) claim(dest string, kind plan.Kind, place plan.Place) bool {
-	if fault, hint := b.policy.guard(dest, kind); fault != "" {
-		b.c.at(place, hint, "%s", fault)
+	if no := b.guarded(dest, kind); no.fault != "" {
+		b.c.at(place, no.hint, "%s", no.fault)
 		return false
 	}
 	if first, ok := b.t.Origin[dest]; ok {
@@ -185,6 +222,16 @@ func (b *builder) claim(dest string, kind plan.Kind, place plan.Place) bool {
 	}
 	b.t.Origin[dest] = place
 	return true
+}
+
+// refusal is why a path may not be managed; the zero value when it may.
+type refusal struct{ fault, hint string }
+
+func (b *builder) guarded(dest string, kind plan.Kind) refusal {
+	return once(b.repo, "guard "+string(kind)+" "+dest, func() refusal {
+		fault, hint := b.policy.guard(dest, kind)
+		return refusal{fault, hint}
+	})
 }
 
 func (b *builder) directories(ro role) {

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"evenkeel/agent/plan"
 )
 
 // Hosts gives the names of the hosts that the repository knows, sorted: those
@@ -32,54 +34,115 @@ func (r *repo) knownHosts(f fleet) []string {
 // fleet.yaml asks for: a missing value is reported only when it is missing under
 // all of them. Labels and addresses that a template names have example values.
 func Check(tree fs.FS, opts Options) (Problems, error) {
-	opts.RequireHost = false
-	r := newRepo(tree, opts)
-	r.lookAround()
-	c := checker{tree: tree, opts: opts, f: r.readFleet(), examples: r.exampleFacts(), roles: map[string]bool{}, entries: map[int]bool{}}
-	found := slices.Clone(r.c.list)
-	for _, host := range r.knownHosts(c.f) {
-		found = append(found, c.host(host)...)
+	return Open(tree, opts).Check(func(Case, *plan.Target) {})
+}
+
+// Check is Check of a repository that more is asked about: each says what a host
+// gets that has no problems, wired as far as the repository goes.
+func (r *Repository) Check(each func(Case, *plan.Target)) (Problems, error) {
+	r.opts.RequireHost = false
+	in := r.reader()
+	in.lookAround()
+	f := in.readFleet()
+	c := checker{repository: r, f: f, each: each, roles: map[string]bool{}}
+	found := slices.Clone(in.c.list)
+	for _, variants := range in.cases(f) {
+		found = append(found, c.host(variants)...)
 	}
-	found = append(found, c.patterns()...)
-	for _, name := range r.roleNames() {
+	for _, name := range in.roleNames() {
 		if !c.roles[name] {
 			found = append(found, c.unused(name)...)
 		}
 	}
-	return sorted(found), errors.Join(r.failed, c.failed)
+	return sorted(found), errors.Join(in.failed, c.failed)
 }
 
-// checker remembers which entries and roles have been looked at.
-type checker struct {
-	tree     fs.FS
-	opts     Options
-	f        fleet
-	examples Facts
-	roles    map[string]bool
-	entries  map[int]bool
-	failed   error
+// Case is a host as it might be: one that the repository names, with the labels
+// and facts that an entry of fleet.yaml asks for, or an example for an entry that
+// fits none of those.
+type Case struct {
+	Facts   Facts
+	Tried   string // what was made up for an entry, such as "labels env=prod"; "" for the host as it is named
+	Example bool   // no host of that name is known
 }
 
-// facts gives an example host for which an entry holds.
-func (c *checker) facts(name string, m match) Facts {
-	facts := c.examples
-	facts.Name, facts.FQDN = name, name+".example"
-	return m.pretend(facts)
+// Cases gives what Check looks at: hosts in the order of their names, each at
+// first as it is named, and then the examples. It may be short when fleet.yaml
+// has problems.
+func (r *Repository) Cases() []Case {
+	in := r.reader()
+	return slices.Concat(in.cases(in.readFleet())...)
 }
 
-// load gives the problems of one example host and the roles it plays.
-func (c *checker) load(facts Facts) (Problems, []string) {
-	for i, e := range c.f.entries {
-		if e.match.holds(facts) {
-			c.entries[i] = true
+// maxVariants bounds the sets of labels and facts that are tried for one host.
+const maxVariants = 16
+
+// cases gives the cases of each host together.
+func (r *repo) cases(f fleet) [][]Case {
+	examples := r.exampleFacts()
+	var out [][]Case
+	fitted := map[int]bool{}
+	for _, host := range r.knownHosts(f) {
+		variants := []Case{{Facts: examples.named(host)}}
+		for i, e := range f.entries {
+			fitted[i] = fitted[i] || e.match.holds(variants[0].Facts)
+			m := match{labels: e.match.labels, facts: e.match.facts}
+			fits := e.match.name == "" || match{name: e.match.name}.holds(Facts{Name: host})
+			if fits && !m.empty() && len(variants) <= maxVariants {
+				variants = append(variants, Case{Facts: m.pretend(variants[0].Facts), Tried: m.String()})
+				fitted[i] = true
+			}
 		}
+		out = append(out, variants)
 	}
+	for i, e := range f.entries {
+		if fitted[i] || e.match.empty() {
+			continue
+		}
+		example := Case{Facts: e.match.pretend(examples.named(exampleName(e.match.name))), Tried: e.match.String(), Example: true}
+		for j, other := range f.entries {
+			fitted[j] = fitted[j] || other.match.holds(example.Facts)
+		}
+		out = append(out, []Case{example})
+	}
+	return out
+}
+
+// named gives an example host of that name.
+func (f Facts) named(name string) Facts {
+	f.Name, f.FQDN = name, name+".example"
+	return f
+}
+
+// Example gives a host of which only the name and the labels are known. Labels
+// and addresses that templates of the repository name have example values.
+func (r *Repository) Example(name string, labels map[string]string) Facts {
+	return match{labels: labels}.pretend(r.reader().exampleFacts().named(name))
+}
+
+// checker remembers which roles have been looked at.
+type checker struct {
+	repository *Repository
+	f          fleet
+	each       func(Case, *plan.Target)
+	roles      map[string]bool
+	failed     error
+}
+
+// load gives the problems of one case and the roles that it plays.
+func (c *checker) load(of Case) (Problems, []string) {
 	var roles []string
-	for _, role := range c.f.assign(facts).roles {
+	for _, role := range c.f.assign(of.Facts).roles {
 		c.roles[role.word] = true
 		roles = append(roles, role.word)
 	}
-	_, err := Load(c.tree, facts, c.opts)
+	t, err := c.repository.Load(of.Facts)
+	if err == nil {
+		err = Wire(t, nil)
+	}
+	if err == nil {
+		c.each(of, t)
+	}
 	problems := asProblems(err)
 	if err != nil && problems == nil {
 		c.failed = err
@@ -87,27 +150,15 @@ func (c *checker) load(facts Facts) (Problems, []string) {
 	return problems, roles
 }
 
-// maxVariants bounds the sets of labels and facts that are tried for one host.
-const maxVariants = 16
-
-// host checks a host that the repository names, under each set of labels and
-// facts.
-func (c *checker) host(name string) []Problem {
+// host checks one host under each set of labels and facts.
+func (c *checker) host(cases []Case) []Problem {
 	type variant struct {
 		problems Problems
 		roles    []string
 	}
-	sets := []match{{}}
-	for _, e := range c.f.entries {
-		m := match{labels: e.match.labels, facts: e.match.facts}
-		fits := e.match.name == "" || match{name: e.match.name}.holds(Facts{Name: name})
-		if fits && !m.empty() && len(sets) < maxVariants {
-			sets = append(sets, m)
-		}
-	}
 	var variants []variant
-	for _, m := range sets {
-		problems, roles := c.load(c.facts(name, m))
+	for _, of := range cases {
+		problems, roles := c.load(of)
 		variants = append(variants, variant{problems, roles})
 	}
 	everywhere := func(p Problem) bool {
@@ -121,7 +172,7 @@ func (c *checker) host(name string) []Problem {
 	var out []Problem
 	for _, v := range variants {
 		for _, p := range v.problems {
-			if p.doubt == sure || everywhere(p) {
+			if p.doubt == sure || !cases[0].Example && everywhere(p) || cases[0].Example && p.doubt != doubtHost {
 				out = append(out, p)
 			}
 		}
@@ -138,29 +189,11 @@ func roleOf(file string) string {
 	return parts[1]
 }
 
-// patterns checks an example host for each entry that has fitted none so far.
-func (c *checker) patterns() []Problem {
-	var out []Problem
-	for i, e := range c.f.entries {
-		if c.entries[i] || e.match.empty() {
-			continue
-		}
-		c.entries[i] = true
-		problems, _ := c.load(c.facts(exampleName(e.match.name), e.match))
-		for _, p := range problems {
-			if p.doubt != doubtHost {
-				out = append(out, p)
-			}
-		}
-	}
-	return out
-}
-
 // unused checks a role that nobody plays. Its values may come from entries yet
 // to be written, so missing ones are no problem.
 func (c *checker) unused(role string) []Problem {
-	r := newRepo(c.tree, c.opts)
-	facts := c.facts("example", match{})
+	r := c.repository.reader()
+	facts := r.exampleFacts().named("example")
 	r.build([]string{role}, facts, r.layers([]string{role}, nil, facts.Name))
 	if r.failed != nil {
 		c.failed = r.failed
@@ -189,7 +222,9 @@ func exampleName(pattern string) string {
 var named = regexp.MustCompile(`\.facts\.(labels|addresses)\.(\w+)`)
 
 // exampleFacts is a host as Check imagines it.
-func (r *repo) exampleFacts() Facts {
+func (r *repo) exampleFacts() Facts { return once(r, "example", r.imagine) }
+
+func (r *repo) imagine() Facts {
 	facts := Facts{
 		MachineID: "00112233445566778899aabbccddeeff",
 		Labels:    map[string]string{},

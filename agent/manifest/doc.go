@@ -7,6 +7,6 @@
 // on any machine. It never looks at the host; what the host's own units say is
 // handed to Wire by the caller.
 //
-// Start reading at Load, then Wire. The keys of every file are in keys.go, and
+// Start reading at Load, then Wire; Repository is the same for many hosts. The keys of every file are in keys.go, and
 // for people in docs/evenkeel.yaml.5.md.
 package manifest

@@ -121,7 +121,7 @@ type UnitReason struct {
 // With Problems the explanation is not nil: Entries, Roles, Layers and Var are
 // there, Target is nil, and Path and Unit find nothing.
 func Explain(tree fs.FS, facts Facts, opts Options, vendor map[string]units.Definition) (*Explanation, error) {
-	l := load(tree, facts, opts)
+	l := newRepo(tree, opts).load(facts)
 	e := &Explanation{Host: facts.Name, layers: l.layers, vars: merged(l.layers), build: l.builder}
 	for _, entry := range l.assigned.entries {
 		e.Entries = append(e.Entries, Entry{entry.match.String(), entry.place})

@@ -43,7 +43,9 @@ func (d *document) said(nodes []*yaml.Node, what string) []said {
 }
 
 // readFleet reads fleet.yaml. A repository without one is a problem.
-func (r *repo) readFleet() fleet {
+func (r *repo) readFleet() fleet { return once(r, fleetFile, r.parseFleet) }
+
+func (r *repo) parseFleet() fleet {
 	var f fleet
 	d := r.document(fleetFile)
 	if d == nil {

@@ -162,6 +162,13 @@ func (c goldenCase) run(t *testing.T) string {
 	if !reflect.DeepEqual(target, again) || fmt.Sprint(err) != fmt.Sprint(errAgain) {
 		t.Error("two loads of one tree differ")
 	}
+	many := Open(c.tree, c.opts)
+	for range 2 {
+		one, errOne := many.Load(c.facts)
+		if !reflect.DeepEqual(target, one) || fmt.Sprint(err) != fmt.Sprint(errOne) {
+			t.Errorf("a load among many differs from a single one: %v", errOne)
+		}
+	}
 	if err == nil {
 		err = Wire(target, c.vendor)
 	}

@@ -40,11 +40,13 @@ func (r *repo) layers(roles []string, ofFleet []layer, host string) []layer {
 
 // varsFile reads a file of values; a missing one is an empty layer.
 func (r *repo) varsFile(file, name string) layer {
-	d := r.document(file)
-	if d == nil || d.root == nil {
-		return layer{name: name, file: file, values: map[string]any{}}
-	}
-	return d.layer(d.root, name, file)
+	return once(r, "vars "+file, func() layer {
+		d := r.document(file)
+		if d == nil || d.root == nil {
+			return layer{name: name, file: file, values: map[string]any{}}
+		}
+		return d.layer(d.root, name, file)
+	})
 }
 
 // merged puts layers over each other.

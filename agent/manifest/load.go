@@ -16,11 +16,7 @@ import (
 //
 // The target is not whole before Wire has been called on it.
 func Load(tree fs.FS, facts Facts, opts Options) (*plan.Target, error) {
-	l := load(tree, facts, opts)
-	if err := l.repo.err(); err != nil {
-		return nil, err
-	}
-	return l.builder.t, nil
+	return newRepo(tree, opts).load(facts).target()
 }
 
 // loaded is a repository as one host sees it, with how it came to be so.
@@ -31,8 +27,14 @@ type loaded struct {
 	builder  *builder // nil when no entry of fleet.yaml is for the host
 }
 
-func load(tree fs.FS, facts Facts, opts Options) loaded {
-	r := newRepo(tree, opts)
+func (l loaded) target() (*plan.Target, error) {
+	if err := l.repo.err(); err != nil {
+		return nil, err
+	}
+	return l.builder.t, nil
+}
+
+func (r *repo) load(facts Facts) loaded {
 	r.lookAround()
 	f := r.readFleet()
 	l := loaded{repo: r, assigned: f.assign(facts)}
@@ -48,7 +50,6 @@ func load(tree fs.FS, facts Facts, opts Options) loaded {
 
 // needHost reports a host that the repository does not know.
 func (r *repo) needHost(f fleet, a assigned, facts Facts) {
-	known := append(f.hosts(), r.hostFiles()...)
 	switch {
 	case strings.ContainsAny(facts.Name, "/\\") || facts.Name == "" || facts.Name == ".." || facts.Name == ".":
 		r.c.add(Problem{Message: fmt.Sprintf("%q is not a host name", facts.Name)})
@@ -59,7 +60,7 @@ func (r *repo) needHost(f fleet, a assigned, facts Facts) {
 			File:    fleetFile,
 			Message: fmt.Sprintf("no entry of hosts: matches the host %q (%s)", facts.Name, withLabels(facts.Labels)),
 			doubt:   doubtHost,
-			Hint:    didYouMean(facts.Name, known),
+			Hint:    didYouMean(facts.Name, r.knownHosts(f)),
 		})
 	case len(a.roles) == 0 && !r.c.blames(fleetFile):
 		r.c.add(Problem{
@@ -68,11 +69,11 @@ func (r *repo) needHost(f fleet, a assigned, facts Facts) {
 			doubt:   doubtHost,
 			Hint:    "a host without roles would lose all that it has",
 		})
-	case r.opts.RequireHost && !contains(known, facts.Name):
+	case r.opts.RequireHost && !contains(r.knownHosts(f), facts.Name):
 		r.c.add(Problem{
 			File:    fleetFile,
 			Message: fmt.Sprintf("the repository does not name the host %q", facts.Name),
-			Hint:    didYouMean(facts.Name, known),
+			Hint:    didYouMean(facts.Name, r.knownHosts(f)),
 		})
 	}
 }

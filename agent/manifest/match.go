@@ -161,7 +161,7 @@ func plainFacts() []string {
 
 // texts gives a fact as text; a list gives all its elements.
 func (f Facts) texts(name string) []string {
-	at := any(f.values())
+	at := any(f.Values())
 	for _, part := range strings.SplitN(name, ".", 2) {
 		m, _ := at.(map[string]any)
 		at = m[part]

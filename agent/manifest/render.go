@@ -38,20 +38,33 @@ func (d data) values() map[string]any {
 	return map[string]any{"vars": d.vars, "facts": d.facts, "role": d.role}
 }
 
-// render runs one template. What is wrong with it is a Problem without quoting
-// any value: values may be secrets.
-func render(file string, text []byte, d data, limit int64) ([]byte, *Problem) {
+// parsedTemplate is a template that can be run for many hosts.
+type parsedTemplate struct {
+	file string
+	text string
+	t    *template.Template
+}
+
+// parsedTemplate parses a template; one with faults is a problem, and nil.
+func (r *repo) parsedTemplate(file string, text []byte) *parsedTemplate {
 	t, problem := parseTemplate(file, text)
 	if problem != nil {
-		return nil, problem
+		r.c.add(*problem)
+		return nil
 	}
+	return &parsedTemplate{file, string(text), t}
+}
+
+// render runs the template. What is wrong with it is a Problem without quoting
+// any value: values may be secrets.
+func (p *parsedTemplate) render(d data, limit int64) ([]byte, *Problem) {
 	out := &bounded{left: limit}
 	values := d.values()
-	if err := execute(t, out, values); err != nil {
-		return nil, execProblem(file, string(text), err, values, limit)
+	if err := execute(p.t, out, values); err != nil {
+		return nil, execProblem(p.file, p.text, err, values, limit)
 	}
 	if bytes.Contains(out.b.Bytes(), noValue) {
-		return nil, &Problem{File: file, Message: "the template printed <no value>: a value it uses is null", Hint: "give the value, or use default"}
+		return nil, &Problem{File: p.file, Message: "the template printed <no value>: a value it uses is null", Hint: "give the value, or use default"}
 	}
 	return out.b.Bytes(), nil
 }

@@ -23,6 +23,7 @@ type repo struct {
 	opts   Options
 	c      *collector
 	failed error
+	memo   memo // what other hosts have read already; nil for a single one
 	policy policy
 	left   int64 // bytes that the target may still grow by
 	paths  int   // paths that the target may still grow by
@@ -114,24 +115,28 @@ func (r *repo) document(name string) *document {
 
 // roleNames lists the roles that the repository has.
 func (r *repo) roleNames() []string {
-	var names []string
-	for _, e := range r.entries("roles") {
-		if e.IsDir() {
-			names = append(names, e.Name())
+	return once(r, "roles", func() []string {
+		var names []string
+		for _, e := range r.entries("roles") {
+			if e.IsDir() {
+				names = append(names, e.Name())
+			}
 		}
-	}
-	return names
+		return names
+	})
 }
 
 // hostFiles lists the hosts that have values of their own.
 func (r *repo) hostFiles() []string {
-	var names []string
-	for _, e := range r.entries("hosts") {
-		if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok && name != "" && e.Type().IsRegular() {
-			names = append(names, name)
+	return once(r, "hosts", func() []string {
+		var names []string
+		for _, e := range r.entries("hosts") {
+			if name, ok := strings.CutSuffix(e.Name(), ".yaml"); ok && name != "" && e.Type().IsRegular() {
+				names = append(names, name)
+			}
 		}
-	}
-	return names
+		return names
+	})
 }
 
 // roleFile and the like: where things are.
@@ -143,6 +148,10 @@ func hostVars(host string) string { return path.Join("hosts", host+".yaml") }
 // lookAround reports what lies where evenkeel would overlook it: the mistake is
 // silent otherwise.
 func (r *repo) lookAround() {
+	once(r, "around", func() bool { r.overlooked(); return true })
+}
+
+func (r *repo) overlooked() {
 	for _, e := range r.entries(".") {
 		name := e.Name()
 		switch {
@@ -173,6 +182,10 @@ func (r *repo) lookAround() {
 // lookAroundRole reports what lies in a role's directory under a name that
 // nothing reads.
 func (r *repo) lookAroundRole(role string) {
+	once(r, "around "+role, func() bool { r.overlookedIn(role); return true })
+}
+
+func (r *repo) overlookedIn(role string) {
 	known := []string{"files", "units", "role.yaml", "vars.yaml"}
 	for _, e := range r.entries(roleDir(role)) {
 		name := e.Name()

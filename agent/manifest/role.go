@@ -61,6 +61,10 @@ const maxDuration = 24 * time.Hour
 
 // readRole reads roles/NAME/role.yaml; a role needs none.
 func (r *repo) readRole(name string) role {
+	return once(r, roleFile(name), func() role { return r.parseRole(name) })
+}
+
+func (r *repo) parseRole(name string) role {
 	out := role{name: name, files: map[string]fileAttr{}, directories: map[string]fileAttr{}, links: map[string]linkSays{}}
 	d := r.document(roleFile(name))
 	if d == nil || d.root == nil {
