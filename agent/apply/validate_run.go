@@ -38,11 +38,16 @@ func (o order) judge(ctx context.Context) (findings, error) {
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.DeadlineExceeded) {
 		return findings{}, cause
 	}
+	return findings{Invalid: sortedInvalid(invalid)}, nil
+}
+
+// sortedInvalid orders faults by place, each once, and bounds their number.
+func sortedInvalid(invalid []Invalid) []Invalid {
 	slices.SortStableFunc(invalid, func(a, b Invalid) int {
 		return cmp.Or(cmp.Compare(a.Path, b.Path), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Message, b.Message))
 	})
 	invalid = slices.Compact(invalid)
-	return findings{Invalid: invalid[:min(len(invalid), maxFindings)]}, nil
+	return invalid[:min(len(invalid), maxFindings)]
 }
 
 // verify runs systemd-analyze on the units of the commit. Its exit status says
