@@ -67,7 +67,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		}
 		return nil, failed(err)
 	}
-	d.warnings = reply.Target.Warnings
+	d.warnings = asText(reply.Target.Warnings)
 	c := &candidate{info: reply.Info, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
 	if outcome, stop := d.notThis(c); stop {
 		return nil, outcome
@@ -158,3 +158,12 @@ func (d *daemon) settled(outcome Outcome, err error) Outcome {
 }
 
 func failed(err error) Outcome { return Outcome{Result: ResultFailed, Reason: err.Error()} }
+
+// asText is warnings as status shows them.
+func asText(warnings []plan.Warning) []string {
+	var lines []string
+	for _, w := range warnings {
+		lines = append(lines, w.String())
+	}
+	return lines
+}

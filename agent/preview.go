@@ -110,7 +110,7 @@ func (d *daemon) preview(ctx context.Context, t *plan.Target, p *Preview) error 
 	if r, rejected := h.Ledger.IsRejected(t.Commit, digest); rejected {
 		p.Rejected = r.Reason
 	}
-	p.Warnings = t.Warnings
+	p.Warnings = asText(t.Warnings)
 	n, err := h.observe(ctx, t)
 	if err != nil {
 		p.Problems = append(p.Problems, err.Error())

@@ -71,6 +71,16 @@ func toldBySystemd(faults []apply.Invalid, t *plan.Target) manifest.Problems {
 	return problems
 }
 
+// BringsUnits reports whether a target has a unit file or a drop-in.
+func BringsUnits(t *plan.Target) bool {
+	for p, at := range t.State.Paths {
+		if at.Kind == plan.File && unitOf(p) != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // isNew reports whether the target has a unit file that no target before it had.
 // It remembers all of them.
 func (u *UnitCheck) isNew(t *plan.Target) bool {

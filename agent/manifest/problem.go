@@ -68,7 +68,9 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// sorted orders problems by place and drops repetitions.
+// Sorted orders problems by place and drops repetitions.
+func Sorted(ps []Problem) Problems { return sorted(ps) }
+
 func sorted(ps []Problem) Problems {
 	out := slices.Clone(ps)
 	slices.SortFunc(out, func(a, b Problem) int {
@@ -114,9 +116,4 @@ func (c *collector) err() error {
 }
 
 // spot writes a place for use inside another problem's message.
-func spot(p plan.Place) string {
-	if p.Line == 0 {
-		return p.File
-	}
-	return fmt.Sprintf("%s:%d", p.File, p.Line)
-}
+func spot(p plan.Place) string { return p.String() }

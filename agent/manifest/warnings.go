@@ -4,20 +4,25 @@ import (
 	"fmt"
 	"path"
 	"slices"
+	"strings"
 
 	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
 
 // unfed is the warning about a file whose change restarts nothing.
-func unfed(place plan.Place, name string) string {
-	return fmt.Sprintf("%s: nothing restarts when %s changes", spot(place), name)
+func unfed(place plan.Place, name string) plan.Warning {
+	return warn(place, "nothing restarts when %s changes", name)
+}
+
+func warn(place plan.Place, format string, args ...any) plan.Warning {
+	return plan.Warning{Place: place, Message: fmt.Sprintf(format, args...)}
 }
 
 // warnings lists what is no fault and yet not what people expect.
 func (b *builder) warnings(roles []role) {
 	w := newWiring(b.t, nil)
-	var out []string
+	var out []plan.Warning
 	for name, p := range b.t.State.Paths {
 		if p.Kind == plan.File && !b.quiet[name] && !hasOwnAction(name) && !b.probes(name) && !w.fed(name, p) {
 			out = append(out, unfed(b.t.Origin[name], name))
@@ -27,9 +32,9 @@ func (b *builder) warnings(roles []role) {
 		for _, s := range ro.services {
 			for _, a := range s.after {
 				if _, ok := b.t.Services[a.word]; !ok {
-					warning := fmt.Sprintf("%s: after: names %s, which no role of this host lists: it orders nothing", spot(a.place), a.word)
+					warning := warn(a.place, "after: names %s, which no role of this host lists: it orders nothing", a.word)
 					if hint := didYouMean(a.word, w.names); hint != "" {
-						warning += " (" + hint + ")"
+						warning.Message += " (" + hint + ")"
 					}
 					out = append(out, warning)
 				}
@@ -37,13 +42,13 @@ func (b *builder) warnings(roles []role) {
 		}
 	}
 	out = append(out, b.mistyped(w)...)
-	slices.Sort(out)
+	slices.SortFunc(out, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
 	b.t.Warnings = slices.Compact(out)
 }
 
 // mistyped warns of services that the repository does not bring while it brings
 // a unit of nearly that name, which nothing starts.
-func (b *builder) mistyped(w *wiring) []string {
+func (b *builder) mistyped(w *wiring) []plan.Warning {
 	var idle []string
 	for dest, p := range b.t.State.Paths {
 		name, isDropIn, ok := unitOf(dest)
@@ -51,13 +56,13 @@ func (b *builder) mistyped(w *wiring) []string {
 			idle = append(idle, name)
 		}
 	}
-	var out []string
+	var out []plan.Warning
 	for _, name := range w.names {
 		if len(w.defs[name].Files) > 0 {
 			continue
 		}
 		if hint := didYouMean(name, idle); hint != "" {
-			out = append(out, fmt.Sprintf("%s: the repository brings no unit %s (%s)", spot(b.t.Origin[name]), name, hint))
+			out = append(out, warn(b.t.Origin[name], "the repository brings no unit %s (%s)", name, hint))
 		}
 	}
 	return out
@@ -123,7 +128,7 @@ func (w *wiring) fed(name string, p plan.Path) bool {
 
 // dropWarnings takes back warnings about files that units of the host read.
 func (w *wiring) dropWarnings() {
-	warned, stale := map[string]bool{}, map[string]bool{}
+	warned, stale := map[plan.Warning]bool{}, map[plan.Warning]bool{}
 	for _, warning := range w.t.Warnings {
 		warned[warning] = true
 	}
@@ -132,5 +137,5 @@ func (w *wiring) dropWarnings() {
 			stale[warning] = true
 		}
 	}
-	w.t.Warnings = slices.DeleteFunc(w.t.Warnings, func(s string) bool { return stale[s] })
+	w.t.Warnings = slices.DeleteFunc(w.t.Warnings, func(w plan.Warning) bool { return stale[w] })
 }

@@ -1,6 +1,9 @@
 package plan
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Target is what a commit asks of this host, rendered and checked, before the
 // host was looked at.
@@ -14,7 +17,7 @@ type Target struct {
 	Services map[string]Service  // the units that shall run, and how their health is known
 	Validate map[string][]string // path -> command that must accept the staged file before anything is touched
 	Reads    map[string][]Read   // unit -> what it reads at its start, managed or not
-	Warnings []string            // sorted; for check, plan and status
+	Warnings []Warning           // sorted; for check, plan and status
 }
 
 // Place is a line of a file in the repository. Line 0 is the file as a whole.
@@ -22,6 +25,23 @@ type Place struct {
 	File string `json:"file"`
 	Line int    `json:"line,omitempty"`
 }
+
+// String is the place as a compiler names it.
+func (p Place) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d", p.File, p.Line)
+}
+
+// Warning is what is no fault of a commit and yet not what people expect.
+type Warning struct {
+	Place
+	Message string `json:"message"`
+}
+
+// String reads as a compiler's message does.
+func (w Warning) String() string { return w.Place.String() + ": " + w.Message }
 
 // Read is a reason why a unit must be restarted, or reloaded, when a path
 // changes: an edge from config to service.

@@ -18,7 +18,6 @@ import (
 
 	"evenkeel/agent"
 	"evenkeel/agent/manifest"
-	"evenkeel/units"
 	"evenkeel/units/bus"
 )
 
@@ -75,18 +74,28 @@ func factsHere(ctx context.Context, u ui, config string) (manifest.Facts, error)
 	case err != nil:
 		return manifest.Facts{}, failed(err, "")
 	}
-	manager := bus.New(slog.New(slog.DiscardHandler), bus.Options{})
-	defer func() { _ = manager.Close() }()
-	system, err := manager.System(ctx)
+	version, err := systemdVersion(ctx)
 	if err != nil {
-		system = units.System{}
-		u.warn("systemd does not answer, so its version is 0: %v", err)
+		u.warn("systemd_version is 0: %v", err)
 	}
-	facts, err := agent.CollectFacts(cfg, system.Version)
+	facts, err := agent.CollectFacts(cfg, version)
 	if err != nil {
 		return manifest.Facts{}, failed(err, "")
 	}
 	return facts, nil
+}
+
+// booted is there when systemd is PID 1, see sd_booted(3).
+const booted = "/run/systemd/system"
+
+func systemdVersion(ctx context.Context) (int, error) {
+	if _, err := os.Stat(booted); err != nil {
+		return 0, errors.New("systemd does not run on this machine")
+	}
+	manager := bus.New(slog.New(slog.DiscardHandler), bus.Options{})
+	defer func() { _ = manager.Close() }()
+	system, err := manager.System(ctx)
+	return system.Version, err
 }
 
 // factsTable names each fact as a template does.

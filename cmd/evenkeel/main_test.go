@@ -75,7 +75,13 @@ evenkeel: hint: see "evenkeel check --help"
 evenkeel: hint: see "evenkeel version --help"
 `},
 		{"labels without a host", []string{"check", "--label", "a=b"}, `evenkeel: --label needs --host
-evenkeel: hint: without a host, check tries the labels of fleet.yaml by itself
+evenkeel: hint: without a host, the labels that fleet.yaml asks for are tried
+`},
+		{"a format that does not exist", []string{"check", "--format", "xml"}, `evenkeel: there is no format "xml"
+evenkeel: hint: the formats are text, json, github
+`},
+		{"a host twice over", []string{"check", "--host", "a", "--facts", "-"}, `evenkeel: --host and --facts are both given
+evenkeel: hint: the facts of a host say its name and labels
 `},
 	})
 }

@@ -38,6 +38,11 @@ func (u ui) warn(format string, args ...any) {
 	fmt.Fprintf(u.err, "evenkeel: warning: "+format+"\n", args...)
 }
 
+// note prints what a person should know and nothing is wrong with.
+func (u ui) note(format string, args ...any) {
+	fmt.Fprintf(u.err, "evenkeel: note: "+format+"\n", args...)
+}
+
 // fail prints why the verb ends here, each line of it under the program's name.
 func (u ui) fail(err error, hint string) {
 	for line := range strings.Lines(err.Error()) {
