@@ -3,6 +3,7 @@ package manifest
 import (
 	"errors"
 	"io/fs"
+	"maps"
 	"path"
 	"regexp"
 	"slices"
@@ -114,10 +115,12 @@ func (f Facts) named(name string) Facts {
 	return f
 }
 
-// Example gives a host of which only the name and the labels are known. Labels
-// and addresses that templates of the repository name have example values.
+// Example gives a host of which only the name and the labels are known. All other
+// facts are examples, addresses of the interfaces that templates name included.
 func (r *Repository) Example(name string, labels map[string]string) Facts {
-	return match{labels: labels}.pretend(r.reader().exampleFacts().named(name))
+	facts := r.reader().exampleFacts().named(name)
+	facts.Labels = maps.Clone(labels)
+	return facts
 }
 
 // checker remembers which roles have been looked at.

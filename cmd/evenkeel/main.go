@@ -2,7 +2,7 @@
 // repository, and tells people what it does there.
 //
 // One verb is one file, and wires packages together: no decision about a host
-// is made here. All printing is in ui.go, render.go makes its texts. Start
+// is made here. All printing is in ui.go. Start
 // reading at command, below.
 package main
 
@@ -105,6 +105,7 @@ itself when the new one fails.`,
 		statusCommand(u),
 		planCommand(u, config),
 		checkCommand(u),
+		renderCommand(u),
 		factsCommand(u, config),
 		retryCommand(u, config),
 		resetStateCommand(u, config),

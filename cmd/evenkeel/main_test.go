@@ -80,6 +80,9 @@ evenkeel: hint: without a host, the labels that fleet.yaml asks for are tried
 		{"a format that does not exist", []string{"check", "--format", "xml"}, `evenkeel: there is no format "xml"
 evenkeel: hint: the formats are text, json, github
 `},
+		{"nowhere to render to", []string{"render", "--host", "a"}, `evenkeel: there is no place to write to
+evenkeel: hint: give -o OUT
+`},
 		{"a host twice over", []string{"check", "--host", "a", "--facts", "-"}, `evenkeel: --host and --facts are both given
 evenkeel: hint: the facts of a host say its name and labels
 `},

@@ -1,168 +1,192 @@
 package main
 
 import (
-	"cmp"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 
-	"evenkeel/agent"
+	"github.com/spf13/cobra"
+
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
 )
 
-// Bounds of what a status shows of the long lists; --json has the rest.
-const (
-	shownRejected = 5
-	shownHistory  = 8
-	shownEvidence = 10
-	shownProblems = 20
-)
+func renderCommand(u ui) *cobra.Command {
+	var s subject
+	var out string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "render [DIR] --host NAME -o OUT",
+		Short: "write the files that a host would get",
+		Long: `Renders the config repository in DIR, or in the current directory, for one host,
+and writes what it would get below OUT: files with their modes, directories, and
+links, those that enable units included. OUT must be empty or not there yet; nothing
+is written outside of it. Owners are printed, not set, so no root is needed.
 
-// renderStatus makes the page: the verdict, then what a person asks next, the
-// most urgent first.
-func renderStatus(s agent.Status, v verdict, now time.Time) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n", v.sentence)
-	list(&b, "Problems, each in the repository", s.Refused, shownProblems)
-	list(&b, "Waiting for", s.Waiting, shownProblems)
-	rejections(&b, s, now)
-	facts(&b, s, now)
-	services(&b, s, now)
-	list(&b, "Warnings", s.Warnings, shownProblems)
-	history(&b, s)
-	return trimLines(b.String())
-}
-
-// trimLines takes off the blanks that an empty last column leaves.
-func trimLines(text string) string {
-	var b strings.Builder
-	for line := range strings.Lines(text) {
-		b.WriteString(strings.TrimRight(line, " \n") + "\n")
-	}
-	return b.String()
-}
-
-func title(b *strings.Builder, text string) { fmt.Fprintf(b, "\n%s:\n", text) }
-
-func list(b *strings.Builder, head string, lines []string, bound int) {
-	if len(lines) == 0 {
-		return
-	}
-	title(b, head)
-	for i, line := range lines {
-		if i == bound {
-			fmt.Fprintf(b, "  and %d more: see --json\n", len(lines)-bound)
-			return
-		}
-		fmt.Fprintf(b, "  %s\n", indented(line))
-	}
-}
-
-// indented keeps the further lines of a text under its first.
-func indented(text string) string {
-	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
-}
-
-func rejections(b *strings.Builder, s agent.Status, now time.Time) {
-	if len(s.Rejected) == 0 {
-		return
-	}
-	title(b, "Rejected, never tried again unless you say \"evenkeel retry\"")
-	for i, r := range s.Rejected {
-		if i == shownRejected {
-			fmt.Fprintf(b, "  and %d more: see --json\n", len(s.Rejected)-shownRejected)
-			return
-		}
-		fmt.Fprintf(b, "  %s, %s ago: %s\n", commit(&agent.CommitStatus{Commit: r.Commit, Subject: r.Subject}), since(now, r.When), indented(r.Reason))
-		if i > 0 {
-			continue // the newest is the one that somebody was called for
-		}
-		for j, line := range r.Evidence {
-			if j == shownEvidence {
-				break
+Exit codes:
+  0  written
+  1  the repository has problems, and nothing was written
+  2  it could not be written`,
+		Example: `  evenkeel render --host web-1 --label env=prod -o /tmp/web-1
+  ssh web-1 evenkeel facts --json | evenkeel render --facts - -o /tmp/web-1`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := s.wrong(); err != nil {
+				return err
 			}
-			fmt.Fprintf(b, "    %s\n", indented(line))
-		}
+			if out == "" {
+				return failed(errors.New("there is no place to write to"), "give -o OUT")
+			}
+			target, err := renderOne(args, s, cmd.InOrStdin())
+			if problems, is := errors.AsType[manifest.Problems](err); is {
+				return tellProblems(u, problems)
+			}
+			if err != nil {
+				return err
+			}
+			if err := writeTree(out, target); err != nil {
+				return failed(fmt.Errorf("cannot write the files of %s: %w", target.Host, err), "")
+			}
+			if s.host != "" {
+				u.note("of %s only the name and the labels are known; other facts are examples, and --facts has the real ones", s.host)
+			}
+			return tellWritten(u, target, out, asJSON)
+		},
 	}
+	s.flags(cmd.Flags(), "render")
+	cmd.Flags().StringVarP(&out, "output", "o", "", "the `DIR` to write to")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was written for scripts")
+	return cmd
 }
 
-// facts is the table of single values.
-func facts(b *strings.Builder, s agent.Status, now time.Time) {
-	b.WriteString("\n")
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	row := func(name, format string, args ...any) {
-		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+// renderOne gives what one host gets. Problems of the repository are an error of
+// that type.
+func renderOne(args []string, s subject, stdin io.Reader) (*plan.Target, error) {
+	dir, err := directory(args)
+	if err != nil {
+		return nil, err
 	}
-	row("host", "%s%s", s.Host, prefixed(", roles ", strings.Join(s.Roles, " ")))
-	row("repository", "%s, branch %s", s.Repo, s.Branch)
-	contact := "never answered"
-	if !s.Contact.IsZero() {
-		contact = "answered " + since(now, s.Contact) + " ago"
+	repository := manifest.Open(treeIn(dir), s.options())
+	facts, err := s.oneHost(repository, stdin)
+	if err != nil {
+		return nil, err
 	}
-	if !s.NextLook.IsZero() && s.NextLook.After(now) {
-		contact += ", next look in " + since(s.NextLook, now)
+	target, err := repository.Load(facts)
+	if err == nil {
+		err = manifest.Wire(target, nil)
 	}
-	row("", "%s%s", contact, prefixed(": ", s.ContactError))
-	row("doing", "%s", cmp.Or(string(s.Stage), "nothing"))
-	row("last pass", "%s%s", cmp.Or(string(s.Result), "none yet"), prefixed(": ", s.Reason))
-	for _, c := range []struct {
-		name   string
-		commit *agent.CommitStatus
-	}{{"newest", s.Target}, {"applied", s.Applied}, {"good", s.Good}} {
-		if c.commit == nil {
-			row(c.name, "none yet")
-			continue
-		}
-		row(c.name, "%s%s", commit(c.commit), prefixed(" since ", sinceOrNothing(now, c.commit.Since)))
+	if _, is := errors.AsType[manifest.Problems](err); err != nil && !is {
+		return nil, failed(err, "")
 	}
-	row("evenkeel", "%s, process %d", s.Version, s.PID)
-	table.Flush()
+	return target, err
 }
 
-func sinceOrNothing(now, then time.Time) string {
-	if then.IsZero() {
-		return ""
+func tellProblems(u ui, problems manifest.Problems) error {
+	for _, p := range problems {
+		u.say("%s", p)
 	}
-	return ago(now, then)
+	return &exit{code: exitFound}
 }
 
-func services(b *strings.Builder, s agent.Status, now time.Time) {
-	if len(s.Units) == 0 {
-		return
-	}
-	title(b, "Services")
-	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
-	for _, unit := range s.Units {
-		why := ""
-		if unit.Why != "" {
-			why = fmt.Sprintf("started by evenkeel %s ago: %s", since(now, unit.Restarted), unit.Why)
-		}
-		fmt.Fprintf(table, "  %s\t%s%s\t%s\t%s\n", unit.Name, unit.Active, prefixed(", ", unit.Problem), prefixed("for ", durationOrNothing(now, unit.Since)), why)
-	}
-	table.Flush()
+// written is one path below OUT.
+type written struct {
+	Path   string    `json:"path"` // on the host
+	Kind   plan.Kind `json:"kind"`
+	Mode   string    `json:"mode,omitempty"` // octal
+	Owner  string    `json:"owner,omitempty"`
+	Group  string    `json:"group,omitempty"`
+	Link   string    `json:"link,omitempty"`
+	Origin string    `json:"origin"` // file and line of the repository
 }
 
-func durationOrNothing(now, then time.Time) string {
-	if then.IsZero() {
-		return ""
+func tellWritten(u ui, target *plan.Target, out string, asJSON bool) error {
+	var all []written
+	for _, p := range slices.Sorted(maps.Keys(target.State.Paths)) {
+		at := target.State.Paths[p]
+		w := written{Path: p, Kind: at.Kind, Owner: at.Owner, Group: at.Group, Link: at.Link, Origin: target.Origin[p].String()}
+		if at.Kind != plan.Link {
+			w.Mode = fmt.Sprintf("%04o", at.Mode)
+		}
+		all = append(all, w)
 	}
-	return since(now, then)
+	if asJSON {
+		if err := u.json(all); err != nil {
+			return failed(err, "")
+		}
+		return nil
+	}
+	for _, w := range all {
+		if w.Kind == plan.Link {
+			u.say("link %s -> %s", w.Path, w.Link)
+		} else {
+			u.say("%s %s:%s %s", w.Mode, w.Owner, w.Group, w.Path)
+		}
+	}
+	u.note("%s of %s below %s; owners are as printed, not set", count(len(all), "path"), target.Host, out)
+	return nil
 }
 
-func history(b *strings.Builder, s agent.Status) {
-	if len(s.History) == 0 {
-		return
+// writeTree writes a target below out, which os.Root does not let it leave,
+// whatever links are in it.
+func writeTree(out string, target *plan.Target) error {
+	if err := emptyDir(out); err != nil {
+		return err
 	}
-	title(b, "Last passes that did something, newest first")
-	for i, entry := range s.History {
-		if i == shownHistory {
-			fmt.Fprintf(b, "  and %d more: see --json\n", len(s.History)-shownHistory)
-			return
-		}
-		fmt.Fprintf(b, "  %s  %s  %s%s\n", entry.When.Format("2006-01-02 15:04:05"), entry.Result,
-			commit(&agent.CommitStatus{Commit: entry.Commit, Subject: entry.Subject}), prefixed(": ", indented(entry.Reason)))
-		for _, restart := range entry.Restarts {
-			fmt.Fprintf(b, "    %s\n", indented(restart))
+	root, err := os.OpenRoot(out)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	paths := slices.Sorted(maps.Keys(target.State.Paths))
+	for _, p := range paths {
+		if err := writePath(root, strings.TrimPrefix(p, "/"), target.State.Paths[p], target.Content); err != nil {
+			return err
 		}
 	}
+	// Last, and from below: a directory may be closed to its own owner.
+	for _, p := range slices.Backward(paths) {
+		if at := target.State.Paths[p]; at.Kind != plan.Link {
+			if err := root.Chmod(strings.TrimPrefix(p, "/"), fs.FileMode(at.Mode)&fs.ModePerm); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// emptyDir makes sure of an empty directory.
+func emptyDir(dir string) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%q is not empty", dir)
+	}
+	return err
+}
+
+func writePath(root *os.Root, name string, at plan.Path, content map[string][]byte) error {
+	if err := root.MkdirAll(path.Dir(name), 0o755); err != nil {
+		return err
+	}
+	switch at.Kind {
+	case plan.Directory:
+		return root.MkdirAll(name, 0o755)
+	case plan.Link:
+		return root.Symlink(at.Link, name)
+	}
+	// 0600 first: a mode that lets others read comes when all is there.
+	f, err := root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(content[at.Digest])
+	return errors.Join(err, f.Close())
 }

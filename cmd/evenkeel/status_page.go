@@ -1,0 +1,168 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"evenkeel/agent"
+)
+
+// Bounds of what a status shows of the long lists; --json has the rest.
+const (
+	shownRejected = 5
+	shownHistory  = 8
+	shownEvidence = 10
+	shownProblems = 20
+)
+
+// renderStatus makes the page: the verdict, then what a person asks next, the
+// most urgent first.
+func renderStatus(s agent.Status, v verdict, now time.Time) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", v.sentence)
+	list(&b, "Problems, each in the repository", s.Refused, shownProblems)
+	list(&b, "Waiting for", s.Waiting, shownProblems)
+	rejections(&b, s, now)
+	facts(&b, s, now)
+	services(&b, s, now)
+	list(&b, "Warnings", s.Warnings, shownProblems)
+	history(&b, s)
+	return trimLines(b.String())
+}
+
+// trimLines takes off the blanks that an empty last column leaves.
+func trimLines(text string) string {
+	var b strings.Builder
+	for line := range strings.Lines(text) {
+		b.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	return b.String()
+}
+
+func title(b *strings.Builder, text string) { fmt.Fprintf(b, "\n%s:\n", text) }
+
+func list(b *strings.Builder, head string, lines []string, bound int) {
+	if len(lines) == 0 {
+		return
+	}
+	title(b, head)
+	for i, line := range lines {
+		if i == bound {
+			fmt.Fprintf(b, "  and %d more: see --json\n", len(lines)-bound)
+			return
+		}
+		fmt.Fprintf(b, "  %s\n", indented(line))
+	}
+}
+
+// indented keeps the further lines of a text under its first.
+func indented(text string) string {
+	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
+}
+
+func rejections(b *strings.Builder, s agent.Status, now time.Time) {
+	if len(s.Rejected) == 0 {
+		return
+	}
+	title(b, "Rejected, never tried again unless you say \"evenkeel retry\"")
+	for i, r := range s.Rejected {
+		if i == shownRejected {
+			fmt.Fprintf(b, "  and %d more: see --json\n", len(s.Rejected)-shownRejected)
+			return
+		}
+		fmt.Fprintf(b, "  %s, %s ago: %s\n", commit(&agent.CommitStatus{Commit: r.Commit, Subject: r.Subject}), since(now, r.When), indented(r.Reason))
+		if i > 0 {
+			continue // the newest is the one that somebody was called for
+		}
+		for j, line := range r.Evidence {
+			if j == shownEvidence {
+				break
+			}
+			fmt.Fprintf(b, "    %s\n", indented(line))
+		}
+	}
+}
+
+// facts is the table of single values.
+func facts(b *strings.Builder, s agent.Status, now time.Time) {
+	b.WriteString("\n")
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	row := func(name, format string, args ...any) {
+		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
+	}
+	row("host", "%s%s", s.Host, prefixed(", roles ", strings.Join(s.Roles, " ")))
+	row("repository", "%s, branch %s", s.Repo, s.Branch)
+	contact := "never answered"
+	if !s.Contact.IsZero() {
+		contact = "answered " + since(now, s.Contact) + " ago"
+	}
+	if !s.NextLook.IsZero() && s.NextLook.After(now) {
+		contact += ", next look in " + since(s.NextLook, now)
+	}
+	row("", "%s%s", contact, prefixed(": ", s.ContactError))
+	row("doing", "%s", cmp.Or(string(s.Stage), "nothing"))
+	row("last pass", "%s%s", cmp.Or(string(s.Result), "none yet"), prefixed(": ", s.Reason))
+	for _, c := range []struct {
+		name   string
+		commit *agent.CommitStatus
+	}{{"newest", s.Target}, {"applied", s.Applied}, {"good", s.Good}} {
+		if c.commit == nil {
+			row(c.name, "none yet")
+			continue
+		}
+		row(c.name, "%s%s", commit(c.commit), prefixed(" since ", sinceOrNothing(now, c.commit.Since)))
+	}
+	row("evenkeel", "%s, process %d", s.Version, s.PID)
+	table.Flush()
+}
+
+func sinceOrNothing(now, then time.Time) string {
+	if then.IsZero() {
+		return ""
+	}
+	return ago(now, then)
+}
+
+func services(b *strings.Builder, s agent.Status, now time.Time) {
+	if len(s.Units) == 0 {
+		return
+	}
+	title(b, "Services")
+	table := tabwriter.NewWriter(b, 0, 0, 2, ' ', 0)
+	for _, unit := range s.Units {
+		why := ""
+		if unit.Why != "" {
+			why = fmt.Sprintf("started by evenkeel %s ago: %s", since(now, unit.Restarted), unit.Why)
+		}
+		fmt.Fprintf(table, "  %s\t%s%s\t%s\t%s\n", unit.Name, unit.Active, prefixed(", ", unit.Problem), prefixed("for ", durationOrNothing(now, unit.Since)), why)
+	}
+	table.Flush()
+}
+
+func durationOrNothing(now, then time.Time) string {
+	if then.IsZero() {
+		return ""
+	}
+	return since(now, then)
+}
+
+func history(b *strings.Builder, s agent.Status) {
+	if len(s.History) == 0 {
+		return
+	}
+	title(b, "Last passes that did something, newest first")
+	for i, entry := range s.History {
+		if i == shownHistory {
+			fmt.Fprintf(b, "  and %d more: see --json\n", len(s.History)-shownHistory)
+			return
+		}
+		fmt.Fprintf(b, "  %s  %s  %s%s\n", entry.When.Format("2006-01-02 15:04:05"), entry.Result,
+			commit(&agent.CommitStatus{Commit: entry.Commit, Subject: entry.Subject}), prefixed(": ", indented(entry.Reason)))
+		for _, restart := range entry.Restarts {
+			fmt.Fprintf(b, "    %s\n", indented(restart))
+		}
+	}
+}
