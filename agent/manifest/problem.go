@@ -68,6 +68,12 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// NoHost reports whether all that is wrong is that the repository does not know
+// the host, or gives it no roles.
+func (ps Problems) NoHost() bool {
+	return !slices.ContainsFunc(ps, func(p Problem) bool { return p.doubt != doubtHost })
+}
+
 // Sorted orders problems by place and drops repetitions.
 func Sorted(ps []Problem) Problems { return sorted(ps) }
 

@@ -17,7 +17,7 @@ import (
 
 func checkCommand(u ui) *cobra.Command {
 	var s subject
-	var format string
+	var format, base string
 	cmd := &cobra.Command{
 		Use:   "check [DIR]",
 		Short: "check a config repository, on any machine",
@@ -27,12 +27,17 @@ running systemd, so it fits in a commit hook and in CI. Unit files are verified 
 systemd-analyze where this machine has it. Each problem is a line
 "file:line:col: what (how to mend it)"; warnings go to standard error.
 
+With --diff BASE the answer is a comment for a pull request: what this repository, as
+it stands in DIR, does on hosts that are at the commit BASE; steps with their reasons
+and the diffs of files. Hosts on which the same happens stand together.
+
 Exit codes:
   0  fine, also with warnings
   1  there are problems
   2  the repository could not be checked`,
 		Example: `  evenkeel check
   evenkeel check --format github
+  evenkeel check --diff origin/main > comment.md
   evenkeel check ~/src/hosts --host web-1 --label env=prod`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -46,7 +51,10 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			r, err := check(cmd.Context(), dir, s, cmd.InOrStdin())
+			if base != "" && format == "github" {
+				return failed(errors.New("--diff cannot answer in annotations"), "make it two steps: check --format github, and check --diff "+base)
+			}
+			r, err := check(cmd.Context(), dir, baseline{base, format == "json"}, s, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
@@ -55,29 +63,52 @@ Exit codes:
 	}
 	s.flags(cmd.Flags(), "check")
 	cmd.Flags().StringVar(&format, "format", "text", "text, json, or github for annotations on a pull request")
+	cmd.Flags().StringVar(&base, "diff", "", "say, in Markdown, what changes on which hosts after the revision `BASE` of this repository")
 	return cmd
 }
 
-// check looks at a repository for all its hosts, or for those that were named.
-func check(ctx context.Context, dir string, s subject, stdin io.Reader) (*report, error) {
+// baseline is what a repository is compared with; nothing when revision is empty.
+type baseline struct {
+	revision string
+	exact    bool // tell hosts apart that differ in a byte
+}
+
+// check looks at a repository for all its hosts, or for those that were named,
+// and at what has changed since a commit.
+func check(ctx context.Context, dir string, base baseline, s subject, stdin io.Reader) (*report, error) {
 	repository := manifest.Open(treeIn(dir), s.options())
 	hosts, err := s.hosts(repository, stdin)
 	if err != nil {
 		return nil, err
 	}
+	var c *comparer
+	if base.revision != "" {
+		commit, tree, info, err := openBase(dir, base.revision)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = commit.Close() }()
+		c = newComparer(manifest.Open(tree, s.options()), repository, base.exact, base.revision, info)
+	}
 	r := &report{Hosts: []string{}, Warnings: []plan.Warning{}}
 	v := &verifier{ctx: ctx}
-	took := func(host string, t *plan.Target) {
-		r.take(host, t)
+	each := func(of manifest.Case, t *plan.Target) {
+		r.take(of.Facts.Name, t)
 		v.look(t)
+		if c != nil {
+			c.compare(of, t)
+		}
 	}
 	if len(hosts) == 0 {
-		r.Problems, err = repository.Check(func(of manifest.Case, t *plan.Target) { took(of.Facts.Name, t) })
+		r.Problems, err = repository.Check(each)
 	} else {
-		r.Problems, err = checkSome(repository, hosts, took)
+		r.Problems, err = checkSome(repository, hosts, each)
 	}
 	if err == nil {
 		err = v.err
+	}
+	if err == nil && c != nil {
+		r.Changes, err = c.done(len(hosts) == 0)
 	}
 	if err != nil {
 		return nil, failed(err, "")
@@ -89,7 +120,7 @@ func check(ctx context.Context, dir string, s subject, stdin io.Reader) (*report
 }
 
 // checkSome looks at the hosts that were named.
-func checkSome(repository *manifest.Repository, hosts []manifest.Facts, took func(string, *plan.Target)) (manifest.Problems, error) {
+func checkSome(repository *manifest.Repository, hosts []manifest.Facts, each func(manifest.Case, *plan.Target)) (manifest.Problems, error) {
 	var all manifest.Problems
 	for _, facts := range hosts {
 		target, err := repository.Load(facts)
@@ -103,7 +134,7 @@ func checkSome(repository *manifest.Repository, hosts []manifest.Facts, took fun
 		case err != nil:
 			return nil, err
 		default:
-			took(facts.Name, target)
+			each(manifest.Case{Facts: facts}, target)
 		}
 	}
 	return all, nil

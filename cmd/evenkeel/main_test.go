@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"flag"
 	"io"
 	"os"
 	"regexp"
@@ -13,13 +14,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
+var update = flag.Bool("update", false, "write what the program prints into the scripts that compare it")
+
 // TestMain makes this test binary act as the program.
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"evenkeel": main})
 }
 
 func TestScripts(t *testing.T) {
-	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true})
+	testscript.Run(t, testscript.Params{Dir: "testdata", RequireExplicitExec: true, UpdateScripts: *update})
 }
 
 func verbs() []*cobra.Command {

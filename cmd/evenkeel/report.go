@@ -23,6 +23,8 @@ type report struct {
 	Units    bool              `json:"units_verified"` // by systemd-analyze
 	Note     string            `json:"note,omitempty"` // why not all units were verified
 
+	Changes *changes `json:"changes,omitempty"` // with --diff
+
 	one   *plan.Target // what the last one gets
 	taken int
 }
@@ -57,12 +59,21 @@ func (r *report) tell(u ui, format, dir string) error {
 		r.annotate(u, dir)
 		r.plain(u)
 	default:
+		if r.Changes != nil {
+			u.text(r.Changes.markdown(r.Problems, r.newWarnings()))
+			break
+		}
 		r.plain(u)
 	}
 	if len(r.Problems) > 0 {
 		return &exit{code: exitFound}
 	}
 	return nil
+}
+
+// newWarnings are those that the commit it is compared with does not have.
+func (r *report) newWarnings() []plan.Warning {
+	return slices.DeleteFunc(slices.Clone(r.Warnings), func(w plan.Warning) bool { return r.Changes.warned[w.Message] })
 }
 
 func (r *report) plain(u ui) {

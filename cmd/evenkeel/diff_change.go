@@ -1,0 +1,179 @@
+package main
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"evenkeel/agent"
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// change is what happens, in the same way, on some hosts.
+type change struct {
+	Hosts  []string     `json:"hosts"`
+	New    bool         `json:"new,omitempty"` // the commit has nothing for these hosts
+	Steps  []string     `json:"steps"`         // in order, with their reasons
+	Files  []fileChange `json:"files"`         //
+	Health []string     `json:"health"`        // what is watched or validated otherwise, without a step
+	Notes  []string     `json:"notes"`         //
+
+	plan     plan.Plan
+	from, to *plan.Target
+	first    string            // the host whose files are shown
+	print    [sha256.Size]byte // of what happens there
+	differs  bool              // the steps are the same on all hosts, and some bytes are not
+}
+
+// fileChange is one path of a change.
+type fileChange struct {
+	Path   string `json:"path"`
+	Origin string `json:"origin"` // the file, and perhaps the line, of the repository
+	Diff   string `json:"diff,omitempty"`
+}
+
+// newChange compares what a host gets. Nothing is rendered yet: most hosts turn
+// out to have the change of another one.
+func newChange(from, to *plan.Target) *change {
+	c := &change{New: from == nil, plan: agent.Predict(from, to), from: from, to: to}
+	if from == nil {
+		c.from = &plan.Target{}
+	}
+	c.Health = c.watched()
+	for _, s := range c.plan.Steps() {
+		if s.Verb == units.Start && s.With == "" && !c.brings(s.Unit) {
+			c.Notes = append(c.Notes, s.Unit+" is not in the repository: whether it runs already, and what it reads, only the host knows")
+		}
+	}
+	return c
+}
+
+// brings reports whether the repository has a file of a unit.
+func (c *change) brings(unit string) bool {
+	return slices.ContainsFunc(c.to.Reads[unit], func(r plan.Read) bool {
+		return c.to.State.Paths[r.Path].Kind == plan.File && units.IsUnitPath(r.Path) && !strings.Contains(r.Path, ".d/")
+	})
+}
+
+// watched says which services are judged otherwise from now on.
+func (c *change) watched() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.to.Services)) {
+		is, shall := c.from.Services[name], c.to.Services[name]
+		var what []string
+		if _, known := c.from.Services[name]; !known {
+			continue
+		}
+		if is.Settle != shall.Settle {
+			what = append(what, fmt.Sprintf("settle %s, was %s", shall.Settle, is.Settle))
+		}
+		if is.Deadline != shall.Deadline {
+			what = append(what, fmt.Sprintf("deadline %s, was %s", shall.Deadline, is.Deadline))
+		}
+		if !reflect.DeepEqual(is.Checks, shall.Checks) {
+			what = append(what, fmt.Sprintf("checks: %s; was %s", checkNames(shall.Checks), checkNames(is.Checks)))
+		}
+		if len(what) > 0 {
+			out = append(out, name+": "+strings.Join(what, "; "))
+		}
+	}
+	for _, p := range slices.Sorted(maps.Keys(c.to.State.Paths)) {
+		_, known := c.from.State.Paths[p]
+		if is, shall := c.from.Validate[p], c.to.Validate[p]; known && !slices.Equal(is, shall) {
+			out = append(out, fmt.Sprintf("%s: validate %q; was %q", p, shall, is))
+		}
+	}
+	return out
+}
+
+func checkNames(checks []plan.Check) string {
+	if len(checks) == 0 {
+		return "none"
+	}
+	names := make([]string, len(checks))
+	for i, c := range checks {
+		names[i] = fmt.Sprintf("%s within %s", c, c.Timeout)
+	}
+	return strings.Join(names, ", ")
+}
+
+func (c *change) empty() bool { return c.plan.Empty() && len(c.Health) == 0 && len(c.Notes) == 0 }
+
+// fingerprint is equal for equal changes: the same steps and places, and with
+// exact, the same bytes.
+func (c *change) fingerprint(exact bool) [sha256.Size]byte {
+	h := sha256.New()
+	say := func(words ...string) {
+		for _, w := range words {
+			fmt.Fprintf(h, "%d:%s", len(w), w)
+		}
+	}
+	say(fmt.Sprint(c.New), c.plan.String())
+	for _, s := range c.plan.Paths {
+		say(s.Path, c.origin(s.Path))
+		if exact {
+			say(s.From.Fingerprint(), s.To.Fingerprint())
+		}
+	}
+	say(c.Health...)
+	say(c.Notes...)
+	return [sha256.Size]byte(h.Sum(nil))
+}
+
+// origin is where the repository says a path, or said it.
+func (c *change) origin(p string) string {
+	for _, t := range []*plan.Target{c.to, c.from} {
+		if t != nil && t.Origin[p].File != "" {
+			return t.Origin[p].String()
+		}
+	}
+	return ""
+}
+
+// fill writes the change out.
+func (c *change) fill() {
+	c.Steps, c.Files = []string{}, []fileChange{}
+	c.Health, c.Notes = append([]string{}, c.Health...), append([]string{}, c.Notes...)
+	for line := range strings.Lines(c.plan.String()) {
+		c.Steps = append(c.Steps, strings.TrimRight(line, "\n"))
+	}
+	for _, s := range c.plan.Paths {
+		f := fileChange{Path: s.Path, Origin: c.origin(s.Path)}
+		if s.From.Kind == plan.File || s.To.Kind == plan.File {
+			f.Diff = c.diff(s)
+		}
+		c.Files = append(c.Files, f)
+	}
+	c.from, c.to = nil, nil // thousands of hosts would fill the memory
+}
+
+// sortHosts leaves out a host under some labels when the host as it is named is
+// there too.
+func (c *change) sortHosts() {
+	slices.Sort(c.Hosts)
+	all := slices.Clone(c.Hosts)
+	c.Hosts = slices.DeleteFunc(c.Hosts, func(name string) bool {
+		plain, _, tried := strings.Cut(name, triedMark)
+		_, known := slices.BinarySearch(all, plain)
+		return tried && known
+	})
+}
+
+// diff shows the content of a file before and after; "" when it is the same.
+func (c *change) diff(s plan.PathStep) string {
+	if s.From.Digest == s.To.Digest {
+		return ""
+	}
+	d := agent.FileDiff{Path: s.Path}
+	if s.From.Kind == plan.File {
+		d.Old = append([]byte{}, c.from.Content[s.From.Digest]...)
+	}
+	if s.To.Kind == plan.File {
+		d.New = append([]byte{}, c.to.Content[s.To.Digest]...)
+	}
+	return diffText(d)
+}
