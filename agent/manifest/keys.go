@@ -1,21 +1,130 @@
 package manifest
 
-// The keys of the repository's YAML files, one list for each kind of mapping.
-// docs/evenkeel.yaml.5.md describes each of them, held by a test.
+import (
+	"fmt"
+	"strings"
+)
 
-func fleetKeys() []string { return []string{"hosts"} }
-func entryKeys() []string { return []string{"match", "roles", "vars"} }
-func matchKeys() []string { return []string{"name", "labels", "facts"} }
+// The keys of the repository's YAML files, one list for each kind of mapping:
+// for the parser, for the schemas that editors use, and for the manual,
+// docs/evenkeel.yaml.5.md, which must describe each.
 
-func roleKeys() []string      { return []string{"files", "directories", "links", "services", "schema"} }
-func fileKeys() []string      { return []string{"mode", "owner", "group", "validate", "feeds"} }
-func directoryKeys() []string { return []string{"mode", "owner", "group"} }
+func fleetKeys() []Key {
+	return []Key{
+		{Name: "hosts", Value: List(Mapping(entryKeys())), About: "All entries that match a host apply, in this order."},
+	}
+}
 
-func serviceKeys() []string {
-	return []string{"after", "restart_on", "reload_on", "enabled", "settle", "deadline", "checks"}
+func entryKeys() []Key {
+	return []Key{
+		{Name: "match", Value: Either(hostPattern(), Mapping(matchKeys()).with("minProperties", 1)), Must: true,
+			About: "Which hosts the entry is for: a pattern for names, or a mapping with name, labels and facts."},
+		{Name: "roles", Value: Texts(), About: "Roles of these hosts, added to those of earlier entries."},
+		{Name: "vars", Value: MappingOf(Form{}).OrNothing(), About: "Values for templates; later entries win."},
+	}
+}
+
+func matchKeys() []Key {
+	return []Key{
+		{Name: "name", Value: hostPattern(), About: "A pattern for the host's name; * ? [abc] may stand in it."},
+		{Name: "labels", Value: MappingOf(Text()), About: "Labels that the host must have, each with exactly this value."},
+		{Name: "facts", Value: MappingOf(Either(Text(), Texts().with("minItems", 1))).with("propertyNames", factName()).with("minProperties", 1),
+			About: "By fact, such as os.id, a pattern or a list of patterns of which one must hold."},
+	}
+}
+
+func roleKeys() []Key {
+	return []Key{
+		{Name: "files", Value: MappingOf(Mapping(fileKeys()).OrNothing()).OrNothing(), About: "By path on the host: attributes of files that this role brings."},
+		{Name: "directories", Value: MappingOf(Mapping(directoryKeys()).OrNothing()).OrNothing(), About: "By path on the host: directories."},
+		{Name: "links", Value: MappingOf(linkTarget()).OrNothing(), About: "By path on the host: what a symbolic link says."},
+		{Name: "services", Value: MappingOf(Mapping(serviceKeys()).OrNothing()).with("propertyNames", unitPattern()).OrNothing(),
+			About: "The units that shall run, by full name."},
+		{Name: "schema", Value: Either(Form{"$ref": "#/definitions/schema"}, Form{"type": "null"}), About: "What the role asks of its values, as a JSON Schema."},
+	}
+}
+
+func fileKeys() []Key {
+	return append(directoryKeys(),
+		Key{Name: "validate", Value: command(), About: "A command that must accept the new file before anything is touched; no shell reads it."},
+		Key{Name: "feeds", Value: OneOf("none"), About: "none: no service reads the file, and that is meant so."},
+	)
+}
+
+func directoryKeys() []Key {
+	return []Key{
+		{Name: "mode", Value: Matching(octal.String()), About: `Octal digits in quotes, such as "0640".`},
+		{Name: "owner", Value: accountForm(), About: "A name or a number. Default: root."},
+		{Name: "group", Value: accountForm(), About: "A name or a number. Default: root."},
+	}
+}
+
+func serviceKeys() []Key {
+	return []Key{
+		{Name: "after", Value: List(unitPattern()), About: "Units that come first when several are started."},
+		{Name: "restart_on", Value: List(Matching("^/")), About: "Paths whose change restarts the unit, besides those read from the unit itself."},
+		{Name: "reload_on", Value: List(Matching("^/")), About: "Paths whose change needs a reload only."},
+		{Name: "enabled", Value: Truth(), About: "Whether the links of the unit's [Install] are made. Default: true."},
+		{Name: "settle", Value: duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", DefaultSettle)},
+		{Name: "deadline", Value: duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", DefaultDeadline)},
+		{Name: "checks", Value: List(checkForm()), About: "How its health is known; each check has one kind."},
+	}
 }
 
 // checkKinds are the kinds of check; a check has exactly one of them.
-func checkKinds() []string { return []string{"http", "tcp", "exec", "unit"} }
+func checkKinds() []Key {
+	return []Key{
+		{Name: "http", Value: Matching("^[Hh][Tt][Tt][Pp][Ss]?://"), About: "A URL; any 2xx answer passes."},
+		{Name: "tcp", Value: Matching(":[0-9]+$"), About: "host:port; a connection passes."},
+		{Name: "exec", Value: program(), About: "A program by its absolute path, and its arguments; exit status 0 passes."},
+		{Name: "unit", Value: unitPattern(), About: "The name of a unit that must be active."},
+	}
+}
 
-func checkKeys() []string { return append(checkKinds(), "timeout") }
+func checkKeys() []Key {
+	return append(checkKinds(),
+		Key{Name: "timeout", Value: duration(), About: fmt.Sprintf("Of one try. Default: %s.", DefaultCheckTimeout)})
+}
+
+// Forms of values that more than one key has.
+
+func checkForm() Form {
+	var kinds []Form
+	for _, k := range checkKinds() {
+		kinds = append(kinds, Form{"required": []string{k.Name}})
+	}
+	return Mapping(checkKeys()).with("oneOf", kinds)
+}
+
+func hostPattern() Form {
+	return Either(Form{"type": "string", "minLength": 1, "pattern": "^[^/]*$"}, Form{"type": []string{"number", "boolean"}})
+}
+
+func factName() Form {
+	return Form{"anyOf": []Form{{"enum": plainFacts()}, {"pattern": `^os\.[a-z][a-z0-9_]*$`}, {"pattern": `^addresses\..`}}}
+}
+
+func linkTarget() Form {
+	return Either(Form{"type": "string", "minLength": 1, "maxLength": 4095}, Form{"type": []string{"number", "boolean"}})
+}
+
+func accountForm() Form {
+	return Either(Matching(accountName.String()), Form{"type": "integer", "minimum": 0, "maximum": 9_999_999_999}, Truth())
+}
+
+func duration() Form {
+	return Matching(`^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$`)
+}
+
+// command is a list of words.
+func command() Form { return Texts().with("minItems", 1) }
+
+// program is a list of words, the first of them an absolute path.
+func program() Form {
+	return Form{"type": "array", "minItems": 1, "items": []Form{Matching("^/")}, "additionalItems": Text()}
+}
+
+func unitPattern() Form {
+	types := []string{"automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"}
+	return Matching(`^[A-Za-z0-9:_.\\-][A-Za-z0-9:_.\\@-]*\.(`+strings.Join(types, "|")+`)$`).with("maxLength", 255)
+}

@@ -72,13 +72,15 @@ func (r *repo) parseRole(name string) role {
 	}
 	keys := d.fields(d.root, "role.yaml", roleKeys())
 	if p, ok := keys["files"]; ok && !isNull(resolve(p.value)) {
+		known := fileKeys()
 		for _, f := range d.pairs(p.value, "files:") {
-			out.files[f.name] = d.attributes(f, "an entry of files:", fileKeys())
+			out.files[f.name] = d.attributes(f, "an entry of files:", known)
 		}
 	}
 	if p, ok := keys["directories"]; ok && !isNull(resolve(p.value)) {
+		known := directoryKeys()
 		for _, f := range d.pairs(p.value, "directories:") {
-			out.directories[f.name] = d.attributes(f, "an entry of directories:", directoryKeys())
+			out.directories[f.name] = d.attributes(f, "an entry of directories:", known)
 		}
 	}
 	if p, ok := keys["links"]; ok && !isNull(resolve(p.value)) {
@@ -103,7 +105,7 @@ func (r *repo) parseRole(name string) role {
 
 // attributes reads one entry of files: or directories:. No attributes at all is
 // fine: the path with its defaults.
-func (d *document) attributes(p pair, what string, known []string) fileAttr {
+func (d *document) attributes(p pair, what string, known []Key) fileAttr {
 	a := fileAttr{place: d.place(p.key), col: p.key.Column}
 	if isNull(resolve(p.value)) {
 		return a

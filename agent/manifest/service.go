@@ -118,7 +118,7 @@ func (d *document) check(n *yaml.Node) (plan.Check, bool) {
 	c := plan.Check{Timeout: DefaultCheckTimeout}
 	n = resolve(n)
 	if n.Kind == yaml.ScalarNode && !isNull(n) {
-		d.problem(n, checkHint(n.Value), "a check must say its kind: %s", strings.Join(checkKinds(), ", "))
+		d.problem(n, checkHint(n.Value), "a check must say its kind: %s", strings.Join(keyNames(checkKinds()), ", "))
 		return c, false
 	}
 	keys := d.fields(n, "a check", checkKeys())
@@ -126,14 +126,14 @@ func (d *document) check(n *yaml.Node) (plan.Check, bool) {
 		c.Timeout = d.duration(p.value, "timeout:", DefaultCheckTimeout)
 	}
 	var kinds []string
-	for _, kind := range checkKinds() {
+	for _, kind := range keyNames(checkKinds()) {
 		if _, ok := keys[kind]; ok {
 			kinds = append(kinds, kind)
 		}
 	}
 	switch {
 	case len(kinds) == 0 && n.Kind == yaml.MappingNode:
-		d.problem(n, "", "a check must have one of %s", strings.Join(checkKinds(), ", "))
+		d.problem(n, "", "a check must have one of %s", strings.Join(keyNames(checkKinds()), ", "))
 	case len(kinds) > 1:
 		d.problem(n, "make it two checks", "a check has one kind, found %s", strings.Join(kinds, " and "))
 	case len(kinds) == 1:

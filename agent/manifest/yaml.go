@@ -178,8 +178,8 @@ func (d *document) pairs(n *yaml.Node, what string) []pair {
 }
 
 // fields gives the keys of a mapping that may only have known keys.
-func (d *document) fields(n *yaml.Node, what string, known []string) map[string]pair {
-	out := map[string]pair{}
+func (d *document) fields(n *yaml.Node, what string, keys []Key) map[string]pair {
+	out, known := map[string]pair{}, keyNames(keys)
 	for _, p := range d.pairs(n, what) {
 		if !contains(known, p.name) {
 			hint := didYouMean(p.name, known)
