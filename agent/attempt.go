@@ -60,6 +60,7 @@ type Attempt struct {
 	Found    map[string]bool         `json:"found,omitempty"`
 	Baseline map[string]bool         `json:"baseline,omitempty"` // check -> was green before; nil without a good commit
 	Restarts []string                `json:"restarts,omitempty"` // for the history
+	Secret   map[string]bool         `json:"secret,omitempty"`   // paths whose content is nobody's business
 
 	phase  Phase
 	tries  int                     // how often this phase was begun, 1 the first time

@@ -70,6 +70,9 @@ func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 	if err != nil {
 		return err
 	}
+	for i := range invalid {
+		invalid[i].Said = d.host.redactor.said(invalid[i].Said, invalid[i].Path, w.target.Secret)
+	}
 	if len(invalid) > 0 {
 		return &invalidError{invalid}
 	}

@@ -119,6 +119,9 @@ func (k childKind) limitSelf() error {
 		limits[unix.RLIMIT_CPU] = unix.Rlimit{Cur: k.cpu, Max: k.cpu + 1}
 		endAtCPULimit()
 	}
+	if err := keepOutOfCores(); err != nil {
+		return err
+	}
 	for which, limit := range limits {
 		if err := unix.Setrlimit(which, &limit); err != nil {
 			return fmt.Errorf("cannot limit the child: %v", err)
@@ -129,6 +132,15 @@ func (k childKind) limitSelf() error {
 	// By group, which is ours alone: by process it would be one thread only.
 	if err := unix.Setpriority(unix.PRIO_PGRP, 0, childNice); err != nil {
 		return fmt.Errorf("cannot lower the child's priority: %v", err)
+	}
+	return nil
+}
+
+// keepOutOfCores is for processes that see secrets. Besides the limit: where
+// cores are piped to a program, the limit is that program's to heed.
+func keepOutOfCores() error {
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot keep secrets out of core dumps: %v", err)
 	}
 	return nil
 }
@@ -152,10 +164,10 @@ type ChildError struct {
 // Error says what could not be done and why.
 func (e *ChildError) Error() string { return fmt.Sprintf("cannot %s: %s", e.Doing, e.Cause) }
 
-// runChild is the parent's side: it starts a child, gives it the request, and
-// reads the reply. It returns after the child is gone. The error is a
+// runChild is the parent's side: it starts a child, gives it the request and the
+// files, and reads the reply. It returns after the child is gone. The error is a
 // *ChildError, or says that the child could not be run at all, or that ctx ended.
-func runChild(ctx context.Context, name, doing string, request, reply any) error {
+func runChild(ctx context.Context, name, doing string, request, reply any, files ...*os.File) error {
 	kind, is := childKindNamed(name)
 	if !is {
 		panic("internal error: no child named " + name)
@@ -173,6 +185,7 @@ func runChild(ctx context.Context, name, doing string, request, reply any) error
 	output, said := &bounded{max: maxChildReply}, &bounded{max: maxChildStderr}
 	cmd := childCommand(deadline, kind.name)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), output, said
+	cmd.ExtraFiles = files
 	err = cmd.Run()
 	switch {
 	case ctx.Err() != nil:

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
@@ -22,6 +23,8 @@ type RenderRequest struct {
 	AllowRewrite bool             `json:"allow_rewrite"` // the host's config follows a branch that does not continue from Prior
 	Facts        manifest.Facts   `json:"facts"`
 	Options      manifest.Options `json:"options"`
+	Faults       []string         `json:"faults,omitempty"`     // why identities cannot be used
+	Identities   int              `json:"identities,omitempty"` // how many files with identities the child gets as descriptors
 }
 
 // RenderReply is a target, or what keeps the commit from having one. Exactly
@@ -41,11 +44,12 @@ type renderAnswer struct {
 // RenderChild opens a fetched commit, proves it, and renders it for this host,
 // all in a child. The error is a *source.Error when the repository cannot be
 // used, a *ChildError when rendering died of its limits; else ctx ended or no
-// child could be started.
-func RenderChild(ctx context.Context, request RenderRequest) (RenderReply, error) {
+// child could be started. The identities are files that stay the caller's.
+func RenderChild(ctx context.Context, request RenderRequest, identities ...*os.File) (RenderReply, error) {
 	var answer renderAnswer
 	doing := fmt.Sprintf("render commit %q", request.Commit)
-	if err := runChild(ctx, "child-render", doing, request, &answer); err != nil {
+	request.Identities = len(identities)
+	if err := runChild(ctx, "child-render", doing, request, &answer, identities...); err != nil {
 		return RenderReply{}, err
 	}
 	if answer.Failure != nil {
@@ -59,6 +63,7 @@ func renderInChild(_ context.Context, input []byte) (any, error) {
 	if err := json.Unmarshal(input, &request); err != nil {
 		return nil, err
 	}
+	request.Options.Decrypt = (&locksmith{files: request.Identities, faults: request.Faults}).decrypt
 	reply, err := request.render()
 	answer := renderAnswer{RenderReply: reply}
 	var problems manifest.Problems

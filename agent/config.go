@@ -30,6 +30,7 @@ type Config struct {
 	Auth           Auth
 	AllowRoots     []string      // directories in which a commit may own paths
 	Deny           []string      // paths in them that it may not own, besides the built-in list
+	Identities     []string      // files with this host's age identities, or credential:NAME; nil: DefaultIdentityFile, if it is there
 	AllowRewritten bool          // follow a branch that was force-pushed
 	Probation      time.Duration // how long a commit must stay healthy before it is good
 	Listen         string        // address of /metrics, "" when there is none
@@ -104,6 +105,7 @@ func (c *Config) keys(r *configReader) map[string]func(string, *yaml.Node) {
 		"labels":          r.texts(&c.Labels),
 		"allow_roots":     r.list(&c.AllowRoots),
 		"deny":            r.list(&c.Deny),
+		"identities":      r.list(&c.Identities),
 		"allow_rewritten": r.yesno(&c.AllowRewritten),
 		"probation":       r.duration(&c.Probation),
 		"listen":          r.text(&c.Listen),
@@ -128,6 +130,7 @@ func (c *Config) check(r *configReader) {
 	c.checkAuth(r)
 	c.checkHost(r)
 	c.checkPaths(r)
+	c.checkIdentities(r)
 	if c.Interval < minInterval {
 		r.problem("interval", "interval %s is too short: the shortest is %s", c.Interval, minInterval)
 	}

@@ -66,6 +66,7 @@ auth:
   ca_file: DIR/open
 allow_roots: [/etc, /var/www/]
 deny: [/etc/hosts]
+identities: [/etc/ssh/ssh_host_ed25519_key, "credential:identity"]
 allow_rewritten: true
 probation: 1m30s
 listen: off
@@ -82,7 +83,8 @@ cache_dir: /c
 		Auth: Auth{Username: "u", PasswordFile: dir + "/secret", SSHKeyFile: dir + "/secret",
 			KnownHostsFile: dir + "/open", CAFile: dir + "/open"},
 		AllowRoots: []string{"/etc", "/var/www"}, Deny: []string{"/etc/hosts"}, AllowRewritten: true,
-		Probation: 90 * time.Second, Listen: "", LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
+		Identities: []string{"/etc/ssh/ssh_host_ed25519_key", "credential:identity"},
+		Probation:  90 * time.Second, Listen: "", LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -133,6 +135,9 @@ func TestLoadConfigProblems(t *testing.T) {
 		{"a branch that is an option", repo + "branch: --upload-pack\n",
 			`config.yaml:3: branch "--upload-pack" is no branch name: write it as in "git branch", such as main`},
 		{"a relative root", repo + "allow_roots: [etc]\n", `config.yaml:3: allow_roots: "etc" must be an absolute path`},
+		{"a relative identity", repo + "identities: [id.txt]\n", `config.yaml:3: identities: "id.txt" must be an absolute path, or credential:NAME`},
+		{"a credential that is a path", repo + "identities: [\"credential:../x\"]\n",
+			`config.yaml:3: identities: "credential:../x" names no credential: write credential:NAME, with the NAME of LoadCredential=`},
 		{"a text where a list belongs", repo + "deny: /etc/hosts\n", "config.yaml:3: deny must be a list, such as [/etc, /opt]"},
 		{"a list where labels belong", repo + "labels: [a]\n", "config.yaml:3: labels must be keys and values, such as {env: prod}"},
 		{"a host name that cannot be a file name", "repo: /srv/r\nhost: a/b\n",

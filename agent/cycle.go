@@ -46,6 +46,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 	if err != nil {
 		return nil, failed(err)
 	}
+	d.keys = d.keyring.look(d.cfg)
 	key := d.passKey(commit, facts)
 	if outcome, known := d.decided(key, commit); known {
 		return nil, outcome
@@ -113,6 +114,7 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if d.isGood(w, n) {
 		return d.adopt(w)
 	}
+	d.host.redactor.learn(c.target.Words)
 	d.host.tell(StageValidating, c.target.Commit)
 	if err := d.validate(ctx, w, n); err != nil {
 		return d.invalid(c, err)
@@ -136,6 +138,7 @@ func (d *daemon) adopt(w wanted) Outcome {
 		l.Good.Commit = w.target.Commit
 		l.Note(Entry{When: d.host.Now(), Commit: w.target.Commit, Result: ResultUnchanged, Reason: "it asks for nothing new here"})
 	}
+	l.Good.Secret = w.target.Secret // what was in clear may be encrypted now, with the same bytes
 	l.Key, l.Roles, l.Hold = w.key, w.target.Roles, nil
 	if err := l.save(d.host.State); err != nil {
 		return failed(err)

@@ -67,6 +67,8 @@ type daemon struct {
 	failures   int        // of the source, in a row
 	facts      manifest.Facts
 	factsAt    time.Time // when they were collected
+	keyring    keyring
+	keys       Keys      // of the last pass
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
 
@@ -84,6 +86,9 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 		return err
 	}
 	defer func() { _ = lock.Close() }()
+	if err := keepOutOfCores(); err != nil {
+		return err
+	}
 	d, err := newDaemon(cfg, opt)
 	if err != nil {
 		return err
@@ -118,6 +123,10 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the state directory: %w", err)
 	}
+	key, err := digestKey(state)
+	if err != nil {
+		return nil, err
+	}
 	d := &daemon{
 		cfg: cfg, opt: opt, log: opt.Log, disk: disk, prober: &health.Prober{Manager: opt.Manager},
 		notify: NotifyFromEnv(), nudge: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
@@ -126,6 +135,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	d.host = &Host{
 		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
 		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation,
+		index: apply.Index{Key: key},
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}
 	return d, nil

@@ -114,7 +114,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 	a := &Attempt{
 		Number: h.Ledger.Attempts + 1, Commit: w.target.Commit, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
-		Owned: w.owned, Found: w.found, Touched: map[string]Touch{},
+		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret,
 		cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {
@@ -332,6 +332,7 @@ func (h *Host) judge(ctx context.Context, e Evidence) (Outcome, error) {
 	if h.Open == nil {
 		return Outcome{}, errors.New("internal error: no attempt to judge")
 	}
+	e.Details = h.redactor.redact(e.Details, h.Open.Secret)
 	verdict := Decide(e)
 	h.Log.Info("verdict", "commit", h.Open.Commit, "attempt", h.Open.Number, "verdict", verdict, "reason", e.Reason)
 	switch verdict {
@@ -362,7 +363,7 @@ func (h *Host) finishKeep(except []string) error {
 	if err := apply.Finish(h.Disk, a.Moves); err != nil {
 		h.Log.Warn("some old files stay beside the managed ones", "err", err)
 	}
-	l.Good = &Good{Commit: a.Commit, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except}
+	l.Good = &Good{Commit: a.Commit, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
 	l.Owned, l.Found, l.Roles, l.Key, l.Hold = a.Owned, a.Found, a.Roles, a.Key, nil
 	delete(l.Tries, a.Commit)
 	for name, run := range l.Runs {

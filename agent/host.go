@@ -45,8 +45,9 @@ type Host struct {
 	Ledger *Ledger
 	Open   *Attempt // nil when no attempt is open
 
-	index  apply.Index
-	decode decoder
+	index    apply.Index
+	redactor redactor
+	decode   decoder
 }
 
 // wanted is a target with everything that only the host knows: what is to become

@@ -52,6 +52,7 @@ type Good struct {
 	State    plan.State              `json:"state"`
 	Services map[string]plan.Service `json:"services,omitempty"`
 	Except   []string                `json:"except,omitempty"` // checks that were red before it and still are
+	Secret   map[string]bool         `json:"secret,omitempty"` // paths whose content is nobody's business
 }
 
 // Owned says what stood at a path before evenkeel first wrote there.

@@ -27,7 +27,7 @@ func (h *Host) content(target *plan.Target, digest string) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what stood there before evenkeel: %w", err)
 	}
-	if apply.Digest(data) != digest {
+	if h.index.Key.Digest(data) != digest {
 		return nil, errors.New("cannot use what stood there before evenkeel: the stored copy is damaged")
 	}
 	return data, nil
@@ -45,7 +45,7 @@ func (h *Host) keepOriginals(owned map[string]Owned) error {
 			continue
 		}
 		data, err := h.readOriginal(p)
-		if err == nil && apply.Digest(data) != o.Digest {
+		if err == nil && h.index.Key.Digest(data) != o.Digest {
 			err = apply.ErrForeign
 		}
 		if err == nil {

@@ -32,7 +32,7 @@ type Preview struct {
 type FileDiff struct {
 	Path     string
 	Old, New []byte
-	Secret   bool // show only that it changes
+	Secret   bool // show only that it changes: Old and New are nil
 }
 
 // PlanHere fetches and renders the newest commit and compares it with the host.
@@ -48,6 +48,7 @@ func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, 
 	if err != nil {
 		return p, err
 	}
+	d.keys = d.keyring.look(d.cfg)
 	commit, err := source.Head(ctx, d.remote())
 	if err != nil {
 		return p, err
@@ -96,6 +97,9 @@ func previewer(cfg Config, manager units.Manager) (*daemon, func(), error) {
 		if d.host.Ledger, err = loadLedger(state, nil); err == nil {
 			d.host.Open, _, err = loadAttempts(state, nil)
 		}
+		if err == nil {
+			d.host.index.Key, err = readDigestKey(state)
+		}
 		if err != nil {
 			closeAll()
 			return nil, nil, err
@@ -127,6 +131,12 @@ func (d *daemon) preview(ctx context.Context, t *plan.Target, p *Preview) error 
 		p.Steps = strings.Split(text, "\n")
 	}
 	for _, step := range steps.Paths {
+		if h.isSecret(step.Path, t) {
+			if step.From.Digest != step.To.Digest {
+				p.Diffs = append(p.Diffs, FileDiff{Path: step.Path, Secret: true})
+			}
+			continue
+		}
 		diff := FileDiff{Path: step.Path}
 		if step.From.Kind == plan.File {
 			diff.Old, _ = os.ReadFile(step.Path)
@@ -140,4 +150,10 @@ func (d *daemon) preview(ctx context.Context, t *plan.Target, p *Preview) error 
 	}
 	slices.Sort(p.Waiting)
 	return nil
+}
+
+// isSecret reports whether what stands at a path, or shall, holds a secret.
+func (h *Host) isSecret(p string, t *plan.Target) bool {
+	good, open := h.Ledger.Good, h.Open
+	return t.Secret[p] || good != nil && good.Secret[p] || open != nil && open.Secret[p]
 }

@@ -157,7 +157,7 @@ func (d *daemon) writeStatus() {
 	d.mu.Unlock()
 	s.Version, s.PID, s.Written = d.opt.Version, os.Getpid(), time.Now().UTC()
 	s.Host, s.Repo, s.Branch, s.StateDir = d.cfg.Host, d.cfg.Repo, d.cfg.Branch, d.cfg.StateDir
-	s.Warnings = slices.Concat(d.warnings, d.aside())
+	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)
 	}

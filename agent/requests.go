@@ -76,7 +76,7 @@ func ResetState(cfg Config) error {
 		}
 	}
 	for _, e := range entries {
-		if e.Name() == ledgerFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile {
+		if e.Name() == ledgerFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile {
 			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
 				return fmt.Errorf("cannot reset the state: %w", err)
 			}

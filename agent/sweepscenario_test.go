@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"strings"
 
-	"evenkeel/agent/apply"
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 )
@@ -139,7 +138,7 @@ func (s *spec) file(t *plan.Target, version int, path, marked, text string) {
 	if mark, broken := s.mark[marked]; broken && marked != "" {
 		text += "# behave: " + mark + "\n"
 	}
-	p := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: apply.Digest([]byte(text))}
+	p := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: plan.DigestKey(nil).Digest([]byte(text))}
 	if version == 3 && !strings.HasPrefix(path, "/etc/systemd") {
 		p.Mode, p.Owner, p.Group = 0o640, "app", "app"
 	}

@@ -1,8 +1,6 @@
 package apply
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -27,7 +25,10 @@ type Seen struct {
 
 // Index remembers digests by what stat(2) tells, as Git's index does, so that
 // only files that changed are read again. The zero value is empty.
-type Index struct{ known map[string]indexed }
+type Index struct {
+	Key   plan.DigestKey // of this host; not to be changed once anything was looked at
+	known map[string]indexed
+}
 
 type indexed struct {
 	inode        uint64
@@ -108,18 +109,12 @@ func (x *Index) digest(dir Dir, p string, info Info) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	now.digest = Digest(data)
+	now.digest = x.Key.Digest(data)
 	if x.known == nil {
 		x.known = map[string]indexed{}
 	}
 	x.known[p] = now
 	return now.digest, nil
-}
-
-// Digest is the SHA-256 of content, in hex.
-func Digest(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
 }
 
 // ReadAccounts reads the host's users and groups from /etc/passwd and

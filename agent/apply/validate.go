@@ -61,21 +61,23 @@ type Invalid struct {
 	Path    string // the file at fault, "" when it is not known
 	Line    int    // 0 when it is not known
 	Unit    string // the unit at fault, "" when it is no unit's file
-	Message string // what systemd or the validator said
+	Message string // what systemd said, or how the validator ended
+	Said    string // what the validator said; it may quote the files
 	Missing bool   // something is not on this host: the fault may go without another commit
 }
 
 // String gives the fault in one text, which may have more than one line.
 func (i Invalid) String() string {
+	text := i.Message + afterColon(i.Said)
 	switch {
 	case i.Path != "" && i.Line > 0:
-		return fmt.Sprintf("%s:%d: %s", i.Path, i.Line, i.Message)
+		return fmt.Sprintf("%s:%d: %s", i.Path, i.Line, text)
 	case i.Path != "":
-		return i.Path + ": " + i.Message
+		return i.Path + ": " + text
 	case i.Unit != "":
-		return i.Unit + ": " + i.Message
+		return i.Unit + ": " + text
 	}
-	return i.Message
+	return text
 }
 
 // order is the head of what the child reads. The staged files follow, one JSON

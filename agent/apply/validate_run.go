@@ -135,7 +135,7 @@ func (c check) run(ctx context.Context) []Invalid {
 		if p, line := firstPlace(ran.output, c.known); p != "" {
 			fault.Path, fault.Line = p, line
 		}
-		fault.Message = fmt.Sprintf("%s refuses it (%v)%s", program, ran.err, afterColon(printable(ran.output)))
+		fault.Message, fault.Said = fmt.Sprintf("%s refuses it (%v)", program, ran.err), printable(ran.output)
 	}
 	return []Invalid{fault}
 }

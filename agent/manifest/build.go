@@ -1,8 +1,6 @@
 package manifest
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -37,6 +35,7 @@ func newBuilder(r *repo, host string, roles []string) *builder {
 			Services: map[string]plan.Service{},
 			Validate: map[string][]string{},
 			Reads:    map[string][]plan.Read{},
+			Secret:   map[string]bool{},
 		},
 		rendered: map[string]bool{},
 		quiet:    map[string]bool{},
@@ -99,23 +98,26 @@ func (b *builder) walkOnce(root string) []source {
 
 // file claims the path of one file and renders it when it is a template.
 func (b *builder) file(ro role, s source, d data) {
-	dest, isTemplate := strings.CutSuffix(s.dest, templateSuffix)
 	place := plan.Place{File: s.file}
-	if isTemplate && (dest == "" || strings.HasSuffix(dest, "/")) {
-		b.c.at(place, "", "nothing stands before %s in the name", templateSuffix)
+	dest, made, fault, hint := madeOf(s.dest)
+	if fault != "" {
+		b.c.at(place, hint, "%s", fault)
 		return
 	}
 	b.brought[dest] = ro.name
 	if !b.claim(dest, plan.File, place) {
 		return
 	}
-	content, ok := b.content(s, isTemplate, d)
+	content, ok := b.content(s, made, d)
 	if !ok {
 		return
 	}
 	p := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: content.digest}
 	if s.exec {
 		p.Mode = 0o755
+	}
+	if content.secret {
+		p.Mode &= 0o700
 	}
 	if a, ok := ro.files[dest]; ok {
 		p = a.on(p)
@@ -124,26 +126,59 @@ func (b *builder) file(ro role, s source, d data) {
 			b.t.Validate[dest] = a.validate
 		}
 	}
+	if content.secret && !b.secret(ro, dest, p) {
+		return
+	}
 	b.t.State.Paths[dest] = p
 	b.t.Content[p.Digest] = content.text
-	b.rendered[dest] = isTemplate
+	b.rendered[dest] = made == rendered
+}
+
+// making is how a file of the repository becomes one of the host.
+type making int
+
+const (
+	copied making = iota
+	rendered
+	decrypted
+)
+
+// madeOf says what a file stands for by the end of its name.
+func madeOf(name string) (dest string, made making, fault, hint string) {
+	dest = name
+	for suffix, how := range map[string]making{templateSuffix: rendered, secretSuffix: decrypted} {
+		if strings.HasSuffix(name, suffix) {
+			dest, made = strings.TrimSuffix(name, suffix), how
+		}
+	}
+	switch {
+	case dest == "" || strings.HasSuffix(dest, "/"):
+		return "", made, fmt.Sprintf("nothing stands before %s in the name", path.Ext(name)), ""
+	case made == decrypted && strings.HasSuffix(dest, templateSuffix):
+		return "", made, "a template cannot be encrypted", "encrypt the values that it uses, as vars, and leave the template itself to be read"
+	}
+	return dest, made, "", ""
 }
 
 // content is the bytes of one file.
 type content struct {
 	text   []byte
 	digest string
+	secret bool // they hold a secret
 }
 
 // content gives the bytes of a file, counted against the limits.
-func (b *builder) content(s source, isTemplate bool, d data) (c content, ok bool) {
-	if isTemplate {
+func (b *builder) content(s source, made making, d data) (c content, ok bool) {
+	if made == rendered {
 		c, ok = b.rendering(s.file, d)
 	} else if same := b.copied(s.file); same != nil {
 		c, ok = *same, true
 	}
 	if !ok {
 		return c, false
+	}
+	if made == decrypted {
+		c = b.newContent(b.open(c.text, plan.Place{File: s.file}, "the file"), true)
 	}
 	b.left -= int64(len(c.text))
 	if b.left < 0 {
@@ -160,8 +195,13 @@ func (b *builder) copied(file string) *content {
 		if !ok {
 			return nil
 		}
-		return &content{slices.Clip(text), digestOf(text)}
+		same := b.newContent(text, false)
+		return &same
 	})
+}
+
+func (b *builder) newContent(text []byte, secret bool) content {
+	return content{slices.Clip(text), b.opts.DigestKey.Digest(text), secret}
 }
 
 // rendering gives what a template makes of the data.
@@ -176,17 +216,12 @@ func (b *builder) rendering(file string, d data) (content, bool) {
 	if t == nil {
 		return content{}, false
 	}
-	out, problem := t.render(d, min(b.opts.Limits.FileBytes, max(b.left, 0)))
+	out, secret, problem := b.renderWatched(t, d, min(b.opts.Limits.FileBytes, max(b.left, 0)))
 	if problem != nil {
 		b.c.add(*problem)
 		return content{}, false
 	}
-	return content{slices.Clip(out), digestOf(out)}, true
-}
-
-func digestOf(content []byte) string {
-	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
+	return b.newContent(out, secret), true
 }
 
 // on lays what role.yaml says over the defaults.
@@ -266,9 +301,12 @@ func (b *builder) unclaimedAttributes(ro role) {
 		}
 		a := ro.files[dest]
 		hint := didYouMean(dest, own)
-		if plain, ok := strings.CutSuffix(dest, templateSuffix); ok && contains(own, plain) {
-			hint = "leave the " + templateSuffix + " away: name the path on the host"
-		} else if hint == "" {
+		if plain := strings.TrimSuffix(dest, path.Ext(dest)); plain+templateSuffix == dest || plain+secretSuffix == dest {
+			if contains(own, plain) {
+				hint = "leave the " + path.Ext(dest) + " away: name the path on the host"
+			}
+		}
+		if hint == "" {
 			hint = fmt.Sprintf("it would stand in %s/files%s", roleDir(ro.name), path.Join("/", dest))
 		}
 		b.c.add(Problem{File: a.place.File, Line: a.place.Line, Col: a.col, Message: fmt.Sprintf("the role has no file for %q", dest), Hint: hint})

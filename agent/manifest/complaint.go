@@ -19,6 +19,9 @@ func complaint(v *jsonschema.ValidationError, n *yaml.Node) (what, hint string) 
 	case *kind.Type:
 		return fmt.Sprintf("must be %s, found %s", typeNames(k.Want), kindOf(n)), typeHint(k.Want, n)
 	case *kind.Enum:
+		if isSealed(resolve(n).Value) {
+			return "must be one of " + choices(k.Want), "" // the nearest one is nearly the secret
+		}
 		return "must be one of " + choices(k.Want), nearestChoice(k.Got, k.Want)
 	case *kind.Const:
 		return "must be " + choices([]any{k.Want}), ""

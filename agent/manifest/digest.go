@@ -18,5 +18,5 @@ func Digest(t *plan.Target) string {
 	if err != nil {
 		panic("internal error: a target cannot be written as JSON: " + err.Error())
 	}
-	return digestOf(text)
+	return plan.DigestKey(nil).Digest(text)
 }

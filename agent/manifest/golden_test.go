@@ -29,8 +29,9 @@ const wantFile = "want"
 // the target or the problems. The comment holds a sentence and lines of
 // "key: words": host, labels, allow, deny, exec (files with the executable
 // bit), link (a symbolic link in Git), require (the repository must name the
-// host), limit (bytes a file), check (the whole repository). Files below vendor/
-// are unit files of the host.
+// host), limit (bytes a file), check (the whole repository),
+// keys (whose secrets the host can open, see fakeKeys). Files below vendor/ are
+// unit files of the host.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -116,6 +117,8 @@ func readCase(t *testing.T, archive *txtar.Archive) goldenCase {
 			fmt.Sscan(words[0], &c.opts.Limits.Paths)
 		case "check":
 			c.check = true
+		case "keys":
+			c.opts.Decrypt, c.opts.Recipients = fakeKeys(words[0]), []string{"age1" + words[0]}
 		default:
 			t.Fatalf("unknown key %q in the comment", key)
 		}
@@ -202,6 +205,9 @@ func show(t *plan.Target) string {
 				fmt.Fprintf(&b, "\t| %s\n", strings.TrimSuffix(line, "\n"))
 			}
 		}
+		if t.Secret[name] {
+			b.WriteString("\tsecret\n")
+		}
 		if v := t.Validate[name]; v != nil {
 			fmt.Fprintf(&b, "\tvalidate %q\n", v)
 		}
@@ -211,6 +217,9 @@ func show(t *plan.Target) string {
 	}
 	for _, w := range t.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
+	}
+	for _, p := range t.Sealed {
+		fmt.Fprintf(&b, "sealed: %s\n", spot(p))
 	}
 	return b.String()
 }

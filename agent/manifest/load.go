@@ -112,13 +112,13 @@ func (r *repo) knownRoles(wanted []said) []string {
 // build turns roles into a target.
 func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b := newBuilder(r, facts.Name, roles)
-	d := data{vars: merged(layers), facts: facts.Values()}
+	d := r.data(merged(layers), facts)
 	var read []role
 	for _, name := range roles {
 		d.role = name
 		r.lookAroundRole(name)
 		ro := r.readRole(name)
-		r.typed(ro.schema, layers, d.vars)
+		r.typed(ro.schema, layers, d)
 		b.files(ro, d)
 		b.units(ro, d)
 		b.directories(ro)
@@ -134,5 +134,6 @@ func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b.masked()
 	b.orderOfServices()
 	b.warnings(read)
+	b.t.Sealed, b.t.Words = r.sealedPlaces(), r.words.list()
 	return b
 }

@@ -1,5 +1,7 @@
 package manifest
 
+import "evenkeel/agent/plan"
+
 // Options is the host's own policy: what it lets a repository ask for. The zero
 // value is the policy of a host without any config.
 type Options struct {
@@ -7,6 +9,13 @@ type Options struct {
 	Deny        []string // patterns that are never managed, besides those in the code; * ? [a] and ** as in restart_on
 	RequireHost bool     // the repository must name this host itself, not only match it by pattern or labels
 	Limits      Limits
+	DigestKey   plan.DigestKey // of the host, to the digests of contents
+
+	// Decrypt opens what is encrypted in the repository; its errors say why it
+	// cannot, and quote nothing. Without it stand-ins take the place of secrets, so
+	// that a machine that has no keys can check everything else.
+	Decrypt    func(sealed []byte) ([]byte, error) `json:"-"`
+	Recipients []string                            // what Decrypt can open is encrypted to one of these, for hints
 }
 
 // Limits bounds what one commit may ask for. A zero field means its default.

@@ -32,6 +32,7 @@ const (
 	doubtValue doubt = "value" // a value was not there
 	doubtSet   doubt = "set"   // a value was not as a schema asks for
 	doubtHost  doubt = "host"  // no entry, or no role, for the host
+	doubtCall  doubt = "call"  // a function refused a value that may be the stand-in of a secret
 )
 
 // String reads as a compiler's message does: file:line:col: message (hint).

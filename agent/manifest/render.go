@@ -29,9 +29,12 @@ var (
 
 // data is what a template sees.
 type data struct {
-	vars  map[string]any
-	facts map[string]any
-	role  string
+	vars     map[string]any
+	facts    map[string]any
+	role     string
+	sealed   map[string]any // the vars as they are in the repository; nil when there are no secrets
+	withheld map[string]any // the vars without the secrets; nil when there are none
+	standIns bool           // the secrets among the vars are none
 }
 
 func (d data) values() map[string]any {
@@ -149,9 +152,10 @@ func execProblem(file, text string, err error, values map[string]any, limit int6
 	case noKey.MatchString(fault):
 		missingKey(p, expression, noKey.FindStringSubmatch(fault)[1], values)
 	case errors.As(err, &call):
-		p.Message = call.say(text)
+		p.Message, p.doubt = call.say(text), doubtCall
 	case callFault.MatchString(fault):
 		p.Message = fmt.Sprintf("%s cannot be used on this value", callFault.FindStringSubmatch(fault)[1])
+		p.doubt = doubtCall
 	case rangeFault.MatchString(fault):
 		p.Message = fmt.Sprintf("range cannot go over <%s>: it is neither a list nor a mapping", expression)
 	case fieldFault.MatchString(fault):

@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"evenkeel/agent/plan"
 )
 
 // Bounds on what one commit may ask for, when Options names no others.
@@ -25,8 +27,10 @@ type repo struct {
 	failed error
 	memo   memo // what other hosts have read already; nil for a single one
 	policy policy
-	left   int64 // bytes that the target may still grow by
-	paths  int   // paths that the target may still grow by
+	left   int64        // bytes that the target may still grow by
+	paths  int          // paths that the target may still grow by
+	sealed []plan.Place // secrets that were met and not opened
+	words  words        // of secrets that were opened
 }
 
 func newRepo(tree fs.FS, opts Options) *repo {

@@ -17,10 +17,11 @@ import (
 // typed checks the values of a host against the schema of one of its roles. A
 // wrong value is a problem where it is set, a missing one where the schema asks
 // for it. No value is ever quoted: it may be a secret.
-func (r *repo) typed(s *schema, layers []layer, vars map[string]any) {
+func (r *repo) typed(s *schema, layers []layer, d data) {
 	if s == nil {
 		return
 	}
+	vars := d.vars
 	size, depth := measure(vars)
 	if n := s.evaluations(depth); n*size >= maxEvaluations {
 		r.c.add(Problem{File: s.file, Line: s.node.Line, Message: "the schema takes too long to check: its parts refer to each other too often"})
@@ -32,6 +33,9 @@ func (r *repo) typed(s *schema, layers []layer, vars map[string]any) {
 		return
 	}
 	for _, v := range leavesOf(violation) {
+		if d.excuses(v) {
+			continue
+		}
 		for _, p := range s.problems(v, layers, vars) {
 			r.c.add(p)
 		}

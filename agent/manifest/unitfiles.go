@@ -37,7 +37,7 @@ func (b *builder) units(ro role, d data) {
 	root := path.Join(roleDir(ro.name), "units")
 	for _, s := range b.walk(root) {
 		rel := strings.TrimPrefix(s.file, root+"/")
-		dir, fault, hint := unitPlace(strings.TrimSuffix(rel, templateSuffix))
+		dir, fault, hint := unitPlace(strings.TrimSuffix(strings.TrimSuffix(rel, templateSuffix), secretSuffix))
 		if fault != "" {
 			b.c.add(Problem{File: s.file, Message: fault, Hint: hint})
 			continue

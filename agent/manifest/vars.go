@@ -25,7 +25,7 @@ func (d *document) vars(n *yaml.Node, what string) map[string]any {
 }
 
 // value turns a node into a Go value: map[string]any, []any, string, int,
-// float64, bool or nil. Timestamps stay text, as they are written.
+// float64, bool, Secret or nil. Timestamps stay text, as they are written.
 func (d *document) value(n *yaml.Node, depth int) any {
 	d.nodes++
 	if d.nodes == maxYAMLNodes {
@@ -85,6 +85,9 @@ func (d *document) scalar(n *yaml.Node) any {
 		}
 		return f
 	case "!!str", "!!timestamp":
+		if isSealed(n.Value) {
+			return Secret{n.Value, d.place(n)}
+		}
 		return n.Value
 	}
 	d.problem(n, "", "the YAML tag %s is not supported", n.ShortTag())

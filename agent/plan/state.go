@@ -24,7 +24,7 @@ type Path struct {
 	Mode   uint32 `json:"mode,omitempty"`   // permission bits with setuid, setgid and sticky, as chmod(2) takes them; 0 for links
 	Owner  string `json:"owner,omitempty"`  // user name, or a decimal uid that has no name; "" for links
 	Group  string `json:"group,omitempty"`  // group name, or a decimal gid that has no name; "" for links
-	Digest string `json:"digest,omitempty"` // SHA-256 of a file's content, in hex
+	Digest string `json:"digest,omitempty"` // of a file's content, see DigestKey
 	Link   string `json:"link,omitempty"`   // what a link says, not resolved
 }
 

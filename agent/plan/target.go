@@ -18,6 +18,9 @@ type Target struct {
 	Validate map[string][]string // path -> command that must accept the staged file before anything is touched
 	Reads    map[string][]Read   // unit -> what it reads at its start, managed or not
 	Warnings []Warning           // sorted; for check, plan and status
+	Secret   map[string]bool     // the paths of files that hold secrets
+	Words    []string            // what those secrets are made of, to be taken out of what programs say
+	Sealed   []Place             // secrets that could not be opened where this was made: Content has stand-ins
 }
 
 // Place is a line of a file in the repository. Line 0 is the file as a whole.

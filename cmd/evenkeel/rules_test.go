@@ -61,6 +61,7 @@ var outside = []struct {
 	{"github.com/coreos/go-systemd/v22/dbus", []string{"units/bus"}, "everyone else has units.Manager"},
 	{"github.com/godbus", []string{"units/bus"}, "everyone else has units.Manager"},
 	{"os/exec", []string{"agent/child.go", "agent/apply", "agent/health", "e2e/lab", "e2e/demo"}, "each process that we start has limits and a deadline, and these are the places that give them"},
+	{"filippo.io/age", []string{"agent/age.go"}, "everybody else has a function that opens secrets, so that other kinds of them can come"},
 	{"github.com/spf13/cobra", []string{"cmd/evenkeel"}, "only the program has a command line"},
 	{"github.com/prometheus", []string{"metrics", "cmd/evenkeel", "agent"}, "what is measured does not know how it is shown"},
 }
