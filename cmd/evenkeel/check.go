@@ -90,7 +90,7 @@ func check(ctx context.Context, dir string, base baseline, s subject, stdin io.R
 		defer func() { _ = commit.Close() }()
 		c = newComparer(manifest.Open(tree, s.options()), repository, base.exact, base.revision, info)
 	}
-	r := &report{Hosts: []string{}, Warnings: []plan.Warning{}}
+	r := &report{Hosts: []string{}, Warnings: []plan.Warning{}, Sealed: []plan.Place{}}
 	v := &verifier{ctx: ctx}
 	each := func(of manifest.Case, t *plan.Target) {
 		r.take(of.Facts.Name, t)

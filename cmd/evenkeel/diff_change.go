@@ -49,8 +49,13 @@ func newChange(from, to *plan.Target) *change {
 			c.Notes = append(c.Notes, s.Unit+" is not in the repository: whether it runs already, and what it reads, only the host knows")
 		}
 	}
+	if slices.ContainsFunc(c.plan.Paths, func(s plan.PathStep) bool { return c.isSecret(s.Path) }) {
+		c.Notes = append(c.Notes, "a secret that was only encrypted anew counts as changed here: no host does anything about it")
+	}
 	return c
 }
+
+func (c *change) isSecret(p string) bool { return c.from.Secret[p] || c.to.Secret[p] }
 
 // brings reports whether the repository has a file of a unit.
 func (c *change) brings(unit string) bool {
@@ -167,6 +172,9 @@ func (c *change) sortHosts() {
 func (c *change) diff(s plan.PathStep) string {
 	if s.From.Digest == s.To.Digest {
 		return ""
+	}
+	if c.isSecret(s.Path) {
+		return diffText(agent.FileDiff{Path: s.Path, Secret: true})
 	}
 	d := agent.FileDiff{Path: s.Path}
 	if s.From.Kind == plan.File {

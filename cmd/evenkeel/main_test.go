@@ -29,16 +29,19 @@ func verbs() []*cobra.Command {
 	var shown []*cobra.Command
 	for _, verb := range command(ui{out: io.Discard, err: io.Discard}).Commands() {
 		if !verb.Hidden {
-			shown = append(shown, verb)
+			shown = append(append(shown, verb), verb.Commands()...)
 		}
 	}
 	return shown
 }
 
+// full is the name of a verb with that of the verb that holds it.
+func full(verb *cobra.Command) string { return strings.TrimPrefix(verb.CommandPath(), "evenkeel ") }
+
 func TestEveryVerbSaysItsExitCodes(t *testing.T) {
 	for _, verb := range verbs() {
 		if !strings.Contains(verb.Long, "\nExit codes:") {
-			t.Errorf("%s: the help does not say what its exit codes mean: scripts rely on them", verb.Name())
+			t.Errorf("%s: the help does not say what its exit codes mean: scripts rely on them", full(verb))
 		}
 	}
 }
@@ -50,14 +53,14 @@ func TestManPageMatchesTheHelp(t *testing.T) {
 	}
 	page := string(content)
 	for _, verb := range verbs() {
-		start := regexp.MustCompile(`(?m)^\*\*` + regexp.QuoteMeta(verb.Name()) + `\*\*`).FindStringIndex(page)
+		start := regexp.MustCompile(`(?m)^\*\*` + regexp.QuoteMeta(full(verb)) + `\*\*`).FindStringIndex(page)
 		if start == nil {
-			t.Errorf("docs/evenkeel.8.md does not describe the verb %q: nobody will find it", verb.Name())
+			t.Errorf("docs/evenkeel.8.md does not describe the verb %q: nobody will find it", full(verb))
 			continue
 		}
 		verb.Flags().VisitAll(func(f *pflag.Flag) {
 			if !strings.Contains(page, "**--"+f.Name+"**") {
-				t.Errorf("docs/evenkeel.8.md does not describe --%s of %q", f.Name, verb.Name())
+				t.Errorf("docs/evenkeel.8.md does not describe --%s of %q", f.Name, full(verb))
 			}
 		})
 	}

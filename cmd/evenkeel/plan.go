@@ -86,7 +86,7 @@ const contextLines = 3
 func diffText(d agent.FileDiff) string {
 	switch {
 	case d.Secret:
-		return fmt.Sprintf("%s: changes; secret, not shown\n", d.Path)
+		return fmt.Sprintf("%s: <secret changed>\n", d.Path)
 	case !isText(d.Old) || !isText(d.New):
 		return fmt.Sprintf("%s: changes; not text, %d bytes now, %d then\n", d.Path, len(d.Old), len(d.New))
 	}

@@ -40,7 +40,7 @@ func TestTellPlan(t *testing.T) {
 @@ -0,0 +1 @@
 +n
 
-/etc/key: changes; secret, not shown
+/etc/key: <secret changed>
 
 /etc/logo: changes; not text, 2 bytes now, 3 then
 `},

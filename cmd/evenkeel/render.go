@@ -56,6 +56,9 @@ Exit codes:
 			if s.host != "" {
 				u.note("of %s only the name and the labels are known; other facts are examples, and --facts has the real ones", s.host)
 			}
+			if note := sealedNote(target.Sealed); note != "" {
+				u.note("%s; stand-ins are written in their place", note)
+			}
 			return tellWritten(u, target, out, asJSON)
 		},
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"os"
 	"path"
@@ -22,6 +23,7 @@ type report struct {
 	Warnings []plan.Warning    `json:"warnings"`       //
 	Units    bool              `json:"units_verified"` // by systemd-analyze
 	Note     string            `json:"note,omitempty"` // why not all units were verified
+	Sealed   []plan.Place      `json:"sealed"`         // secrets that could not be opened here
 
 	Changes *changes `json:"changes,omitempty"` // with --diff
 
@@ -36,6 +38,7 @@ func (r *report) take(host string, t *plan.Target) {
 		r.Hosts = append(r.Hosts, host)
 	}
 	r.Warnings = append(r.Warnings, t.Warnings...)
+	r.Sealed = append(r.Sealed, t.Sealed...)
 }
 
 // sort puts everything in order, each once, also when it holds for many hosts.
@@ -46,6 +49,8 @@ func (r *report) sort() {
 	slices.Sort(r.Hosts)
 	slices.SortFunc(r.Warnings, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
 	r.Warnings = slices.Compact(r.Warnings)
+	slices.SortFunc(r.Sealed, func(a, b plan.Place) int { return cmp.Or(strings.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line)) })
+	r.Sealed = slices.Compact(r.Sealed)
 }
 
 // tell prints the report. Its error carries the exit code only.
@@ -76,6 +81,11 @@ func (r *report) newWarnings() []plan.Warning {
 	return slices.DeleteFunc(slices.Clone(r.Warnings), func(w plan.Warning) bool { return r.Changes.warned[w.Message] })
 }
 
+// notes say what was not looked at, and why that is no problem.
+func (r *report) notes() []string {
+	return slices.DeleteFunc([]string{r.Note, sealedNote(r.Sealed)}, func(note string) bool { return note == "" })
+}
+
 func (r *report) plain(u ui) {
 	for _, p := range r.Problems {
 		u.say("%s", p)
@@ -83,8 +93,8 @@ func (r *report) plain(u ui) {
 	for _, w := range r.Warnings {
 		u.warn("%s", w)
 	}
-	if r.Note != "" {
-		u.note("%s", r.Note)
+	for _, note := range r.notes() {
+		u.note("%s", note)
 	}
 	switch {
 	case len(r.Problems) > 0:
@@ -110,8 +120,8 @@ func (r *report) annotate(u ui, dir string) {
 	for _, w := range r.Warnings {
 		u.say("%s", annotation("warning", path.Join(at, w.File), w.File == "", w.Line, 0, w.Message))
 	}
-	if r.Note != "" {
-		u.say("%s", annotation("notice", "", true, 0, 0, r.Note))
+	for _, note := range r.notes() {
+		u.say("%s", annotation("notice", "", true, 0, 0, note))
 	}
 }
 
