@@ -13,6 +13,7 @@ import (
 	"testing/fstest"
 	"time"
 
+	"evenkeel/agent/apply"
 	"evenkeel/agent/health"
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
@@ -292,5 +293,18 @@ func TestRedactorKnowsWhatIsCutOff(t *testing.T) {
 	r.learn([]string{"another one"})
 	if got := r.redact("hunter2", secret); got != "[redacted]" {
 		t.Errorf("looking twice at one commit forgets the one before it: %q", got)
+	}
+}
+
+func TestSecretsGoToValidatorsOnly(t *testing.T) {
+	target := &plan.Target{Secret: map[string]bool{"/etc/key": true}}
+	for _, validators := range []map[string][]string{nil, {"/etc/app.conf": {"app", "-t"}}} {
+		c := apply.Candidate{Validators: validators, Files: map[string]apply.Staged{
+			"/etc/key": {Content: []byte("k"), Mode: 0o600}, "/etc/app.conf": {Content: []byte("c"), Mode: 0o644},
+		}}
+		withoutNeedlessSecrets(c, target)
+		if got, want := len(c.Files["/etc/key"].Content), len(validators); got != want || c.Files["/etc/key"].Mode != 0o600 || len(c.Files["/etc/app.conf"].Content) != 1 {
+			t.Errorf("with the validators %v, %d bytes of the secret are staged, want %d", validators, got, want)
+		}
 	}
 }

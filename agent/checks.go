@@ -66,6 +66,7 @@ func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 		}
 	}
 	slices.Sort(c.Units)
+	withoutNeedlessSecrets(c, w.target)
 	invalid, err := apply.Validate(ctx, c)
 	if err != nil {
 		return err
@@ -77,6 +78,20 @@ func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 		return &invalidError{invalid}
 	}
 	return nil
+}
+
+// withoutNeedlessSecrets leaves secrets out of a candidate that no validator looks
+// at: systemd reads only units, which hold none.
+func withoutNeedlessSecrets(c apply.Candidate, t *plan.Target) {
+	if len(c.Validators) > 0 {
+		return
+	}
+	for p, staged := range c.Files {
+		if t.Secret[p] {
+			staged.Content = nil
+			c.Files[p] = staged
+		}
+	}
 }
 
 func (d *daemon) staged(w wanted, n now, to plan.Path) (apply.Staged, error) {
