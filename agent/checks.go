@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"path"
 	"slices"
@@ -124,29 +123,6 @@ func unitOf(p string) string {
 	return name
 }
 
-// renamed holds when the host has another name than when its state was written
-// and that changes what it is: a person must say that this is meant.
-func (d *daemon) renamed(c *candidate) (Outcome, bool) {
-	l := d.host.Ledger
-	if slices.Equal(l.Roles, c.target.Roles) {
-		l.Host = d.cfg.Host // written with the next verdict
-	}
-	if l.Host == "" || l.Host == d.cfg.Host || l.Good == nil || slices.Equal(l.Roles, c.target.Roles) {
-		return Outcome{}, false
-	}
-	return d.holdAsking(fmt.Sprintf("this host was %q and is %q now, which changes its roles from %v to %v; \"evenkeel retry\" says that this is meant",
-		l.Host, d.cfg.Host, l.Roles, c.target.Roles)), true
-}
-
-func (d *daemon) holdAsking(reason string) Outcome {
-	h := d.host
-	if h.Ledger.Hold == nil || h.Ledger.Hold.Reason != reason {
-		h.Ledger.Hold = &Hold{Reason: reason, Since: h.Now(), Asks: true}
-		h.trySave()
-	}
-	return Outcome{Result: ResultHeld, Reason: reason}
-}
-
 // settleIdentity remembers whose state this is. A state directory of another
 // machine, as a cloned image has, is not acted upon.
 func (d *daemon) settleIdentity() (Outcome, bool) {
@@ -165,7 +141,7 @@ func (d *daemon) settleIdentity() (Outcome, bool) {
 			return failed(err), true
 		}
 	case l.Machine != id:
-		return d.holdAsking("the state directory is that of another machine, perhaps this is a cloned image; \"evenkeel reset-state\" starts a new one"), true
+		return d.holdAsking(Hold{Reason: "the state directory is that of another machine, perhaps this is a cloned image; \"evenkeel reset-state\" starts a new one", Do: "stop evenkeel, then run \"evenkeel reset-state --yes\""}), true
 	}
 	return Outcome{}, false
 }

@@ -47,6 +47,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		return nil, failed(err)
 	}
 	d.keys = d.keyring.look(d.cfg)
+	d.host.forgetQuestion(commit)
 	key := d.passKey(commit, facts)
 	if outcome, known := d.decided(key, commit); known {
 		return nil, outcome
@@ -91,9 +92,6 @@ func (d *daemon) notThis(c *candidate) (Outcome, bool) {
 		}
 		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true
 	}
-	if outcome, stop := d.renamed(c); stop {
-		return outcome, true
-	}
 	return Outcome{}, false
 }
 
@@ -115,6 +113,9 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 		return d.adopt(w)
 	}
 	d.host.redactor.learn(c.target.Words)
+	if outcome, asks := d.question(c, w); asks {
+		return outcome
+	}
 	d.host.tell(StageValidating, c.target.Commit)
 	if err := d.validate(ctx, w, n); err != nil {
 		return d.invalid(c, err)

@@ -364,7 +364,7 @@ func (h *Host) finishKeep(except []string) error {
 		h.Log.Warn("some old files stay beside the managed ones", "err", err)
 	}
 	l.Good = &Good{Commit: a.Commit, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
-	l.Owned, l.Found, l.Roles, l.Key, l.Hold = a.Owned, a.Found, a.Roles, a.Key, nil
+	l.Owned, l.Found, l.Roles, l.Key, l.Hold, l.Approved = a.Owned, a.Found, a.Roles, a.Key, nil, nil
 	delete(l.Tries, a.Commit)
 	for name, run := range l.Runs {
 		// Whatever runs here read what it should have, or the plan had restarted it.

@@ -21,7 +21,7 @@ import (
 // when a person asks for it, or when a newer commit came.
 func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	h := d.host
-	if hold := h.Ledger.Hold; hold != nil && hold.Asks {
+	if hold := h.Ledger.Hold; hold != nil && hold.Asks && hold.Question == nil {
 		return Outcome{Result: ResultHeld, Reason: hold.Reason}, true
 	}
 	if h.Open == nil || h.Open.phase != PhaseHeld {

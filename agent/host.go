@@ -60,6 +60,7 @@ type wanted struct {
 	to     plan.State
 	owned  map[string]Owned
 	found  map[string]bool
+	newer  []newer // paths that would go back to what a package has replaced since
 }
 
 // now is the host as it is.
@@ -68,6 +69,7 @@ type now struct {
 	seen     apply.Seen
 	state    plan.State
 	details  map[string]units.Detail
+	packaged packaged
 }
 
 // observe looks at every path and unit that the target or our own record names.
@@ -79,6 +81,9 @@ func (h *Host) observe(ctx context.Context, target *plan.Target) (now, error) {
 	}
 	n.seen, err = h.index.Look(h.Disk, n.accounts, h.paths(target))
 	if err != nil {
+		return n, err
+	}
+	if n.packaged, err = h.lookAtPackages(target); err != nil {
 		return n, err
 	}
 	n.state = plan.State{Paths: n.seen.Paths, Units: map[string]plan.Unit{}}

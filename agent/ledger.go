@@ -18,6 +18,7 @@ const (
 	maxHistory  = 50
 	maxAside    = 100
 	maxEvidence = 2000 // bytes
+	maxAsked    = 50
 )
 
 // ledgerVersion is the layout of ledger.json. A program that does not know the
@@ -40,8 +41,9 @@ type Ledger struct {
 	Rejected []Rejection        `json:"rejected,omitempty"`
 	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
 	Hold     *Hold              `json:"hold,omitempty"`
-	History  []Entry            `json:"history,omitempty"` // newest last
-	Aside    []string           `json:"aside,omitempty"`   // files of others that a revert had to move out of the way
+	Approved *Approval          `json:"approved,omitempty"` // a person's answer to a question, until it is used
+	History  []Entry            `json:"history,omitempty"`  // newest last
+	Aside    []string           `json:"aside,omitempty"`    // files of others that a revert had to move out of the way
 }
 
 // Good is the last commit that was seen healthy.
@@ -57,7 +59,8 @@ type Good struct {
 
 // Owned says what stood at a path before evenkeel first wrote there.
 type Owned struct {
-	Original plan.Path `json:"original"` // absent: it goes when nothing asks for it any more
+	Original plan.Path `json:"original"`           // absent: it goes when nothing asks for it any more
+	Packaged string    `json:"packaged,omitempty"` // MD5 of the configuration file as a package shipped it at that time
 }
 
 // Started is what a unit was last started with.
@@ -82,8 +85,27 @@ type Hold struct {
 	Reason string    `json:"reason"`
 	Commit string    `json:"commit,omitempty"` // a newer one ends the hold
 	Since  time.Time `json:"since"`
-	// Asks says that only a person ends it: no commit does.
-	Asks bool `json:"asks,omitempty"`
+	Do     string    `json:"do,omitempty"` // what ends it; "" means what ends most of them
+	// Asks says that a person has to answer. Without a Question no commit ends it.
+	Asks     bool      `json:"asks,omitempty"`
+	Question *Question `json:"question,omitempty"`
+}
+
+// Question is what a commit that has no fault makes evenkeel ask. It goes away
+// with the commit that raised it.
+type Question struct {
+	Commit string   `json:"commit"`
+	Digest string   `json:"digest"`          // of its target: an answer is for no other one
+	Paths  []string `json:"paths,omitempty"` // what it is about, sorted, at most maxAsked
+	More   int      `json:"more,omitempty"`  // how many paths are not listed
+}
+
+// Approval is the answer to a Question. It is used up by the verdict on the
+// target that it is for.
+type Approval struct {
+	Commit string    `json:"commit"`
+	Digest string    `json:"digest"`
+	When   time.Time `json:"when"`
 }
 
 // Entry is one line of the history.

@@ -24,6 +24,7 @@ type Preview struct {
 	Steps                 []string
 	Problems              []string
 	Waiting               []string
+	Asks                  []string // what a person would have to approve first
 	Warnings              []string
 	Diffs                 []FileDiff
 }
@@ -74,7 +75,7 @@ func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, 
 		}
 		return p, nil
 	}
-	return p, d.preview(ctx, reply.Target, &p)
+	return p, d.preview(ctx, &candidate{info: reply.Info, target: reply.Target, digest: manifest.Digest(reply.Target)}, &p)
 }
 
 // previewer is a daemon that only looks: it reads a copy of the ledger.
@@ -108,10 +109,9 @@ func previewer(cfg Config, manager units.Manager) (*daemon, func(), error) {
 	return d, closeAll, nil
 }
 
-func (d *daemon) preview(ctx context.Context, t *plan.Target, p *Preview) error {
-	h := d.host
-	digest := manifest.Digest(t)
-	if r, rejected := h.Ledger.IsRejected(t.Commit, digest); rejected {
+func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
+	h, t := d.host, c.target
+	if r, rejected := h.Ledger.IsRejected(t.Commit, c.digest); rejected {
 		p.Rejected = r.Reason
 	}
 	p.Warnings = asText(t.Warnings)
@@ -121,7 +121,12 @@ func (d *daemon) preview(ctx context.Context, t *plan.Target, p *Preview) error 
 		return nil
 	}
 	p.Waiting = d.missing(t, n)
-	w := h.complete(t, digest, "", n)
+	w := h.complete(t, c.digest, "", n)
+	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
+		for _, doubt := range d.doubts(c, w) {
+			p.Asks = append(p.Asks, doubt.reason)
+		}
+	}
 	steps := plan.Diff(n.state, w.to, nil)
 	if _, err := h.suspects(ctx, steps, w.to, &n); err != nil {
 		return err

@@ -64,6 +64,7 @@ func (d *daemon) report(o Outcome) {
 	d.mu.Unlock()
 	d.fillFromLedger()
 	d.fillUnits()
+	d.fillPackageFiles()
 	d.metrics.Standing(metrics.Standing{
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
 		Waiting: o.Result == ResultWaiting, Held: o.Result == ResultHeld,
@@ -115,7 +116,7 @@ func (d *daemon) fillFromLedger() {
 		s.Attempt = &AttemptStatus{Commit: open.Commit, Since: open.Since.UTC(), Try: max(l.Tries[open.Commit], 1)}
 	}
 	if hold := l.Hold; hold != nil {
-		s.Held = &HeldStatus{Since: hold.Since.UTC(), Reason: hold.Reason, Do: "look at the reason, mend it, then run \"evenkeel retry\" or push a fix"}
+		s.Held = hold.status()
 	}
 	for _, r := range slices.Backward(l.Rejected) {
 		entry := RejectedEntry{Commit: r.Commit, Reason: r.Reason, When: r.When.UTC()}
@@ -127,6 +128,18 @@ func (d *daemon) fillFromLedger() {
 	for _, e := range slices.Backward(l.History) {
 		s.History = append(s.History, HistoryEntry{When: e.When.UTC(), Commit: e.Commit, Result: e.Result, Reason: e.Reason, Restarts: e.Restarts})
 	}
+}
+
+// status is the hold as people see it.
+func (h *Hold) status() *HeldStatus {
+	s := &HeldStatus{Since: h.Since.UTC(), Reason: h.Reason, Do: h.Do}
+	if s.Do == "" {
+		s.Do = "look at the reason, mend it, then run \"evenkeel retry\" or push a fix"
+	}
+	if q := h.Question; q != nil {
+		s.Commit, s.Paths, s.More = q.Commit, q.Paths, q.More
+	}
+	return s
 }
 
 // fillUnits asks for the services of the good commit.
@@ -147,6 +160,14 @@ func (d *daemon) fillUnits() {
 	}
 	d.mu.Lock()
 	d.status.Units = list
+	d.mu.Unlock()
+}
+
+// fillPackageFiles looks for what package managers left beside managed files.
+func (d *daemon) fillPackageFiles() {
+	list := d.host.beside()
+	d.mu.Lock()
+	d.status.PackageFiles = list[:min(len(list), maxPackageFiles)]
 	d.mu.Unlock()
 }
 

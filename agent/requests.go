@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,8 +18,14 @@ import (
 	"evenkeel/units"
 )
 
-// retryFile in the state directory asks the daemon to try again what it gave up.
-const retryFile = "retry"
+// Files in the state directory by which people ask the daemon for something.
+const (
+	retryFile   = "retry"   // to try again what it gave up
+	approveFile = "approve" // to go on with what it asks about; holds the Approval
+)
+
+// maxRequest bounds the size of such a file.
+const maxRequest = 64 << 10
 
 // RequestRetry asks the daemon to forget what it rejected and to take back once
 // more what it holds. The daemon sees it at its next look.
@@ -29,15 +36,33 @@ func RequestRetry(cfg Config) error {
 	return nil
 }
 
-// heed does what people asked for since the last pass, and makes sure that the
-// state is that of this host.
+// heed does what people asked for since the last pass.
 func (d *daemon) heed() error {
+	return errors.Join(d.heedRequest(approveFile, d.heedApproval), d.heedRequest(retryFile, d.heedRetry))
+}
+
+// heedRequest does what the request in a file of the state directory asks for,
+// and removes it. A crash in between makes it happen twice.
+func (d *daemon) heedRequest(file string, do func(request []byte)) error {
 	h := d.host
-	if _, err := h.State.Stat(retryFile); errors.Is(err, fs.ErrNotExist) {
+	request, err := h.State.Read(file, maxRequest)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return fmt.Errorf("cannot look for requests: %w", err)
 	}
+	do(request)
+	if err := h.Ledger.save(h.State); err != nil {
+		return err
+	}
+	if err := h.State.Remove(file); err != nil {
+		return fmt.Errorf("cannot remove the request: %w", err)
+	}
+	return nil
+}
+
+func (d *daemon) heedRetry([]byte) {
+	h := d.host
 	d.log.Info("a person asks for a retry")
 	d.refused.key, d.refused.problems = "", nil
 	h.Ledger.Rejected, h.Ledger.Tries, h.Ledger.Key = nil, nil, ""
@@ -46,13 +71,27 @@ func (d *daemon) heed() error {
 	if h.Open != nil && h.Open.phase == PhaseHeld {
 		d.retryHeld(context.Background())
 	}
-	if err := h.Ledger.save(h.State); err != nil {
-		return err
+}
+
+// heedApproval takes the answer to what is asked now; one to anything else is
+// worth nothing.
+func (d *daemon) heedApproval(request []byte) {
+	l := d.host.Ledger
+	var approval Approval
+	if err := json.Unmarshal(request, &approval); err != nil {
+		d.log.Warn("an approval cannot be read and counts for nothing", "err", err)
+		return
 	}
-	if err := h.State.Remove(retryFile); err != nil {
-		return fmt.Errorf("cannot remove the request: %w", err)
+	hold := l.Hold
+	switch {
+	case l.Approved != nil && l.Approved.Digest == approval.Digest:
+		// it was taken before a crash
+	case hold == nil || hold.Question == nil || hold.Question.Digest != approval.Digest:
+		d.log.Warn("an approval is for what is no longer asked, and counts for nothing", "commit", approval.Commit)
+	default:
+		d.log.Info("a person approves", "commit", approval.Commit)
+		l.Approved, l.Hold, l.Host = &approval, nil, d.cfg.Host
 	}
-	return nil
 }
 
 // ResetState starts a new record for this host: what stands there now counts as
@@ -76,7 +115,7 @@ func ResetState(cfg Config) error {
 		}
 	}
 	for _, e := range entries {
-		if e.Name() == ledgerFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile {
+		if e.Name() == ledgerFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile || e.Name() == approveFile {
 			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
 				return fmt.Errorf("cannot reset the state: %w", err)
 			}

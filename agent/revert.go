@@ -237,7 +237,7 @@ func (h *Host) fold(reason string) {
 			l.Reject(Rejection{Commit: a.Commit, Digest: a.Digest, Reason: reason, When: h.Now()})
 		}
 		delete(l.Tries, a.Commit)
-		l.Key = a.Key
+		l.Key, l.Approved = a.Key, nil
 	}
 	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
 		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason})

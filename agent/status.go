@@ -14,6 +14,9 @@ const StatusFile = "/run/evenkeel/status.json"
 // shownHistory bounds Status.History.
 const shownHistory = 20
 
+// maxPackageFiles bounds Status.PackageFiles.
+const maxPackageFiles = 100
+
 // Stage is what the daemon does at the moment.
 type Stage string
 
@@ -76,6 +79,8 @@ type Status struct {
 	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
 	Warnings []string     `json:"warnings,omitempty"`
 
+	PackageFiles []string `json:"package_files,omitempty"` // versions of managed files that package managers left beside them
+
 	Contact      time.Time `json:"contact,omitzero"`        // the remote last answered
 	ContactError string    `json:"contact_error,omitempty"` // why it does not now, "" when it does
 	NextLook     time.Time `json:"next_look,omitzero"`
@@ -111,7 +116,10 @@ type RejectedEntry struct {
 type HeldStatus struct {
 	Since  time.Time `json:"since,omitzero"`
 	Reason string    `json:"reason"`
-	Do     string    `json:"do"` // a sentence that names a command
+	Do     string    `json:"do"`               // a sentence that names a command
+	Commit string    `json:"commit,omitempty"` // what "evenkeel approve" would approve, "" when nothing is asked
+	Paths  []string  `json:"paths,omitempty"`  // what that commit is asked about
+	More   int       `json:"more,omitempty"`   // how many paths are not listed
 }
 
 // UnitStatus is one service as systemd sees it.

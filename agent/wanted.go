@@ -4,7 +4,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"evenkeel/agent/plan"
 )
@@ -29,10 +28,10 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	for _, p := range slices.Sorted(maps.Keys(w.to.Paths)) {
 		w.addParents(p, n)
 	}
-	for p, owned := range w.owned {
+	for _, p := range slices.Sorted(maps.Keys(w.owned)) {
 		if _, named := w.to.Paths[p]; !named {
-			if owned.Original.Kind != plan.Absent {
-				w.to.Paths[p] = owned.Original
+			if back := w.goesBack(h, p, n); back.Kind != plan.Absent {
+				w.to.Paths[p] = back
 			}
 			delete(w.owned, p)
 		}
@@ -45,7 +44,7 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	}
 	for p := range w.to.Paths {
 		if _, ours := w.owned[p]; !ours && h.takes(p, target, w, n) {
-			w.owned[p] = Owned{Original: h.before(p, n)}
+			w.owned[p] = Owned{Original: h.before(p, n), Packaged: n.packaged.conffiles[p].MD5}
 		}
 	}
 	w.units(n)
@@ -122,11 +121,6 @@ func (h *Host) settleLinks(to plan.State, n now) {
 			to.Paths[p] = is
 		}
 	}
-}
-
-func isEnablement(p string) bool {
-	dir := path.Base(path.Dir(p))
-	return strings.HasPrefix(p, "/etc/systemd/system/") && (strings.HasSuffix(dir, ".wants") || strings.HasSuffix(dir, ".requires"))
 }
 
 // units gives units that nothing asks for any more back the state in which

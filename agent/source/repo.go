@@ -33,6 +33,8 @@ type Info struct {
 	Author  string    `json:"author"`
 	Subject string    `json:"subject"`
 	When    time.Time `json:"when"` // the committer's clock
+
+	AllowPrune bool `json:"allow_prune,omitempty"` // its message has the trailer Evenkeel-Allow-Prune: true
 }
 
 // objectCache is how many bytes of objects are kept in memory. Every object is
@@ -173,6 +175,8 @@ func (r *Repo) Commit(hash string) (Info, error) {
 		Author:  printable(c.Author.Name, 100),
 		Subject: printable(c.Message, 200),
 		When:    c.Committer.When,
+
+		AllowPrune: allowsPrune(c.Message),
 	}, nil
 }
 

@@ -23,7 +23,7 @@ change. Changes nothing. Needs root.
 
 Exit codes:
   0  the commit can be applied, or there is nothing to do
-  1  it is refused, waits for something, or was rejected
+  1  it is refused, waits for something or for your word, or was rejected
   2  no plan could be made`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -72,7 +72,10 @@ func tellPlan(u ui, p agent.Preview) error {
 	for _, reason := range p.Waiting {
 		u.say("\nIt waits for %s", reason)
 	}
-	if len(p.Waiting) > 0 {
+	for _, question := range p.Asks {
+		u.say("\nIt would wait for \"evenkeel approve\": %s", question)
+	}
+	if len(p.Waiting)+len(p.Asks) > 0 {
 		return &exit{code: exitFound}
 	}
 	return nil

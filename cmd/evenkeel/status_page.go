@@ -25,10 +25,14 @@ func renderStatus(s agent.Status, v verdict, now time.Time) string {
 	fmt.Fprintf(&b, "%s\n", v.sentence)
 	list(&b, "Problems, each in the repository", s.Refused, shownProblems)
 	list(&b, "Waiting for", s.Waiting, shownProblems)
+	if h := s.Held; h != nil && h.Commit != "" {
+		list(&b, fmt.Sprintf("Asked about %s, %s", short(h.Commit), count(len(h.Paths)+h.More, "path")), h.Paths, shownProblems)
+	}
 	rejections(&b, s, now)
 	facts(&b, s, now)
 	services(&b, s, now)
 	list(&b, "Warnings", s.Warnings, shownProblems)
+	list(&b, "Versions of managed files that packages left beside them", s.PackageFiles, shownProblems)
 	history(&b, s)
 	return trimLines(b.String())
 }
