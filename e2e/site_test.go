@@ -134,17 +134,21 @@ func (s *site) settled() string {
 
 // status is the part of "evenkeel status --json" that tests look at.
 type status struct {
-	Stage        string
-	Result       string
-	Reason       string
-	Target       struct{ Commit string }
-	Applied      struct{ Commit string }
-	Good         struct{ Commit string }
-	Attempt      *struct{ Commit string }
-	Refused      []string
-	Waiting      []string
-	Rejected     []struct{ Commit, Reason string }
-	Held         *struct{ Reason string }
+	Stage    string
+	Result   string
+	Reason   string
+	Target   struct{ Commit string }
+	Applied  struct{ Commit string }
+	Good     struct{ Commit string }
+	Attempt  *struct{ Commit string }
+	Refused  []string
+	Waiting  []string
+	Rejected []struct{ Commit, Reason string }
+	Held     *struct {
+		Reason, Commit string
+		Paths          []string
+	}
+	PackageFiles []string `json:"package_files"`
 	Warnings     []string
 	ContactError string `json:"contact_error"`
 	History      []struct {
