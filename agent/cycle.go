@@ -103,7 +103,10 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	d.host.tell(StageObserving, c.target.Commit)
 	n, err := d.host.observe(ctx, c.target)
 	if err != nil {
-		return d.refuse("", manifest.Problems{{Message: err.Error()}})
+		return d.refuse("", d.host.unfit(c.target, n, err))
+	}
+	if clashes := d.host.clashes(c.target, n); len(clashes) > 0 {
+		return d.refuse("", clashes)
 	}
 	if missing := d.missing(c.target, n); len(missing) > 0 {
 		return d.wait(missing...)

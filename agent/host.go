@@ -80,13 +80,13 @@ func (h *Host) observe(ctx context.Context, target *plan.Target) (now, error) {
 		return n, err
 	}
 	n.seen, err = h.index.Look(h.Disk, n.accounts, h.paths(target))
+	n.state = plan.State{Paths: n.seen.Paths, Units: map[string]plan.Unit{}}
 	if err != nil {
 		return n, err
 	}
 	if n.packaged, err = h.lookAtPackages(target); err != nil {
 		return n, err
 	}
-	n.state = plan.State{Paths: n.seen.Paths, Units: map[string]plan.Unit{}}
 	for _, name := range h.units(target) {
 		if err := h.observeUnit(ctx, name, target.State.Units[name], &n); err != nil {
 			return n, err

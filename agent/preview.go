@@ -116,8 +116,14 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	}
 	p.Warnings = asText(t.Warnings)
 	n, err := h.observe(ctx, t)
+	problems := h.clashes(t, n)
 	if err != nil {
-		p.Problems = append(p.Problems, err.Error())
+		problems = h.unfit(t, n, err)
+	}
+	for _, problem := range problems {
+		p.Problems = append(p.Problems, problem.String())
+	}
+	if len(problems) > 0 {
 		return nil
 	}
 	p.Waiting = d.missing(t, n)

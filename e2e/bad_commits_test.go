@@ -104,6 +104,24 @@ var failsBefore = []struct {
 	edit  func(r *lab.Repo)
 }{
 	{
+		fault: "a path through a symbolic link of the host",
+		edit: func(r *lab.Repo) {
+			r.Write("roles/base/files/etc/os-release/more.conf", "x\n")
+		},
+	},
+	{
+		fault: "a file where the host has a directory",
+		edit: func(r *lab.Repo) {
+			r.Write("roles/base/files/etc/profile.d", "x\n")
+		},
+	},
+	{
+		fault: "a directory where the host has a file",
+		edit: func(r *lab.Repo) {
+			r.Write("roles/base/role.yaml", "files:\n  /etc/motd: {feeds: none}\ndirectories:\n  /etc/hostname: {}\n")
+		},
+	},
+	{
 		fault: "a template with a key that nobody set",
 		edit: func(r *lab.Repo) {
 			r.Edit("roles/app/files/etc/app/app.conf.tmpl", "{{ .vars.greeting }}", "{{ .vars.greting }}")

@@ -23,6 +23,18 @@ type Seen struct {
 	Changed map[string]time.Time // ctime: when content, mode, owner or name last changed
 }
 
+// Unfit says why a path cannot be managed as it is.
+type Unfit struct {
+	Path string
+	Err  error
+}
+
+// Error names the path.
+func (u *Unfit) Error() string { return fmt.Sprintf("cannot look at %q: %v", u.Path, u.Err) }
+
+// Unwrap gives the reason.
+func (u *Unfit) Unwrap() error { return u.Err }
+
 // Index remembers digests by what stat(2) tells, as Git's index does, so that
 // only files that changed are read again. The zero value is empty.
 type Index struct {
@@ -38,7 +50,7 @@ type indexed struct {
 }
 
 // Look describes what stands at each of the absolute paths, following no link.
-// The error joins all paths that cannot be managed as they are.
+// The error joins an *Unfit for each path that cannot be managed as it is.
 func (x *Index) Look(disk FS, accounts Accounts, paths []string) (Seen, error) {
 	seen := Seen{Paths: make(map[string]plan.Path, len(paths)), IDs: make(map[string]ID, len(paths)), Changed: make(map[string]time.Time, len(paths))}
 	var errs []error
@@ -56,7 +68,7 @@ func (x *Index) Look(disk FS, accounts Accounts, paths []string) (Seen, error) {
 		if !tried {
 			var err error
 			if dir, err = disk.OpenDir(parent); err != nil && !errors.Is(err, fs.ErrNotExist) {
-				errs = append(errs, fmt.Errorf("cannot look at %q: %w", p, err))
+				errs = append(errs, &Unfit{p, err})
 				continue
 			} else if err != nil {
 				dir = nil
@@ -67,7 +79,7 @@ func (x *Index) Look(disk FS, accounts Accounts, paths []string) (Seen, error) {
 			continue
 		}
 		if err := x.one(dir, accounts, p, &seen); err != nil {
-			errs = append(errs, fmt.Errorf("cannot look at %q: %w", p, err))
+			errs = append(errs, &Unfit{p, err})
 		}
 	}
 	return seen, errors.Join(errs...)
