@@ -118,7 +118,7 @@ var failsBefore = []struct {
 	{
 		fault: "a directory where the host has a file",
 		edit: func(r *lab.Repo) {
-			r.Write("roles/base/role.yaml", "files:\n  /etc/motd: {feeds: none}\ndirectories:\n  /etc/hostname: {}\n")
+			r.Write("roles/base/role.yaml", "files:\n  /etc/motd: {feeds: none}\ndirectories:\n  /etc/debian_version: {}\n")
 		},
 	},
 	{
