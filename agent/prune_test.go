@@ -80,7 +80,7 @@ func (a *asker) commit(name string, paths ...string) *candidate {
 	t := &plan.Target{Commit: name, Roles: []string{"base"}, State: plan.State{Paths: map[string]plan.Path{}, Units: map[string]plan.Unit{}}, Content: map[string][]byte{}}
 	for _, p := range paths {
 		text := []byte("ours at " + p + "\n")
-		at := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: apply.Digest(text)}
+		at := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: plan.DigestKey{}.Digest(text)}
 		t.State.Paths[p], t.Content[at.Digest] = at, text
 	}
 	return &candidate{target: t, digest: manifest.Digest(t)}
