@@ -85,44 +85,13 @@ func LoadConfig(file string) (Config, error) {
 		return Config{}, fmt.Errorf("cannot read the configuration %q: %v", file, err)
 	}
 	if len(doc.Content) > 0 {
-		r.mapping("", doc.Content[0], c.keys(r))
+		r.mapping("", doc.Content[0], c.keys())
 	}
 	c.check(r)
 	if err := r.err(); err != nil {
 		return Config{}, err
 	}
 	return c, nil
-}
-
-// keys is the whole vocabulary of the file: a key here is a key that exists.
-func (c *Config) keys(r *configReader) map[string]func(string, *yaml.Node) {
-	return map[string]func(string, *yaml.Node){
-		"repo":            r.text(&c.Repo),
-		"branch":          r.text(&c.Branch),
-		"path":            r.text(&c.Path),
-		"interval":        r.duration(&c.Interval),
-		"host":            r.text(&c.Host),
-		"labels":          r.texts(&c.Labels),
-		"allow_roots":     r.list(&c.AllowRoots),
-		"deny":            r.list(&c.Deny),
-		"identities":      r.list(&c.Identities),
-		"allow_rewritten": r.yesno(&c.AllowRewritten),
-		"probation":       r.duration(&c.Probation),
-		"listen":          r.text(&c.Listen),
-		"log_format":      r.text(&c.LogFormat),
-		"state_dir":       r.text(&c.StateDir),
-		"cache_dir":       r.text(&c.CacheDir),
-		"auth": func(key string, n *yaml.Node) {
-			r.mapping(key, n, map[string]func(string, *yaml.Node){
-				"username":         r.text(&c.Auth.Username),
-				"password_file":    r.text(&c.Auth.PasswordFile),
-				"token_file":       r.text(&c.Auth.TokenFile),
-				"ssh_key_file":     r.text(&c.Auth.SSHKeyFile),
-				"known_hosts_file": r.text(&c.Auth.KnownHostsFile),
-				"ca_file":          r.text(&c.Auth.CAFile),
-			})
-		},
-	}
 }
 
 func (c *Config) check(r *configReader) {

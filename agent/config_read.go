@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"evenkeel/agent/manifest"
 )
 
 // configReader turns YAML nodes into values and collects what is wrong, so that
@@ -53,9 +55,9 @@ func (r *configReader) err() error {
 	return errors.New(strings.Join(lines, "\n"))
 }
 
-// mapping reads a mapping whose keys are all in the table; prefix is "" or the
+// mapping reads a mapping whose keys are all in the list; prefix is "" or the
 // key that holds it.
-func (r *configReader) mapping(prefix string, n *yaml.Node, keys map[string]func(string, *yaml.Node)) {
+func (r *configReader) mapping(prefix string, n *yaml.Node, keys []configKey) {
 	if isNull(n) {
 		return // "auth:" with everything below it commented out
 	}
@@ -63,22 +65,26 @@ func (r *configReader) mapping(prefix string, n *yaml.Node, keys map[string]func
 		r.problemAt(n, "expected keys and values%s", under(prefix))
 		return
 	}
+	known := map[string]configKey{}
+	for _, k := range keys {
+		known[k.Name] = k
+	}
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		key, value := n.Content[i], n.Content[i+1]
 		full := key.Value
 		if prefix != "" {
 			full = prefix + "." + key.Value
 		}
-		read, known := keys[key.Value]
+		k, isKnown := known[key.Value]
 		switch first, twice := r.lines[full]; {
-		case !known:
-			r.problemAt(key, "unknown key %q%s%s", key.Value, under(prefix), didYouMean(key.Value, keys))
+		case !isKnown:
+			r.problemAt(key, "unknown key %q%s%s", key.Value, under(prefix), didYouMean(key.Value, known))
 		case twice:
 			r.problemAt(key, "key %q is there twice: also in line %d", full, first)
 		default:
 			r.lines[full] = key.Line
 			if !isNull(value) {
-				read(full, value)
+				k.read(r, full, value)
 			}
 		}
 	}
@@ -93,26 +99,35 @@ func under(prefix string) string {
 
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.Tag == "!!null" }
 
-func (r *configReader) text(to *string) func(string, *yaml.Node) {
-	return func(key string, n *yaml.Node) {
-		if n.Kind != yaml.ScalarNode {
-			r.problemAt(n, "%s must be a text", key)
-			return
-		}
-		*to = n.Value
+func (r *configReader) scalar(key string, n *yaml.Node, to *string) {
+	if n.Kind != yaml.ScalarNode {
+		r.problemAt(n, "%s must be a text", key)
+		return
 	}
+	*to = n.Value
 }
 
-func (r *configReader) yesno(to *bool) func(string, *yaml.Node) {
-	return func(key string, n *yaml.Node) {
+func text(name string, to *string, about string) configKey {
+	return named(name, about, manifest.Text(), func(r *configReader, key string, n *yaml.Node) { r.scalar(key, n, to) })
+}
+
+// oneOf is text of which Config.check says that it must be one of the words.
+func oneOf(name string, to *string, about string, words ...string) configKey {
+	k := text(name, to, about)
+	k.Value = manifest.OneOf(words...)
+	return k
+}
+
+func yesno(name string, to *bool, about string) configKey {
+	return named(name, about, manifest.Truth(), func(r *configReader, key string, n *yaml.Node) {
 		if n.Tag != "!!bool" || n.Decode(to) != nil {
 			r.problemAt(n, "%s must be true or false, not %q", key, n.Value)
 		}
-	}
+	})
 }
 
-func (r *configReader) duration(to *time.Duration) func(string, *yaml.Node) {
-	return func(key string, n *yaml.Node) {
+func duration(name string, to *time.Duration, about string) configKey {
+	return named(name, about, manifest.Duration(), func(r *configReader, key string, n *yaml.Node) {
 		d, err := time.ParseDuration(n.Value)
 		switch {
 		case n.Kind == yaml.ScalarNode && err == nil && (d != 0 || n.Tag != "!!int"):
@@ -122,11 +137,11 @@ func (r *configReader) duration(to *time.Duration) func(string, *yaml.Node) {
 		default:
 			r.problemAt(n, "%s %q is no duration: write a number with a unit, such as 30s, 5m or 1h", key, n.Value)
 		}
-	}
+	})
 }
 
-func (r *configReader) list(to *[]string) func(string, *yaml.Node) {
-	return func(key string, n *yaml.Node) {
+func list(name string, to *[]string, about string) configKey {
+	return named(name, about, manifest.List(manifest.Text().OrNothing()), func(r *configReader, key string, n *yaml.Node) {
 		if n.Kind != yaml.SequenceNode {
 			r.problemAt(n, "%s must be a list, such as [/etc, /opt]", key)
 			return
@@ -134,15 +149,15 @@ func (r *configReader) list(to *[]string) func(string, *yaml.Node) {
 		values := make([]string, 0, len(n.Content))
 		for _, item := range n.Content {
 			var value string
-			r.text(&value)("each item of "+key, item)
+			r.scalar("each item of "+key, item, &value)
 			values = append(values, value)
 		}
 		*to = values
-	}
+	})
 }
 
-func (r *configReader) texts(to *map[string]string) func(string, *yaml.Node) {
-	return func(key string, n *yaml.Node) {
+func texts(name string, to *map[string]string, about string) configKey {
+	return named(name, about, manifest.MappingOf(manifest.Text().OrNothing()), func(r *configReader, key string, n *yaml.Node) {
 		if n.Kind != yaml.MappingNode {
 			r.problemAt(n, "%s must be keys and values, such as {env: prod}", key)
 			return
@@ -150,14 +165,14 @@ func (r *configReader) texts(to *map[string]string) func(string, *yaml.Node) {
 		values := map[string]string{}
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			var value string
-			r.text(&value)(key+"."+n.Content[i].Value, n.Content[i+1])
+			r.scalar(key+"."+n.Content[i].Value, n.Content[i+1], &value)
 			if _, twice := values[n.Content[i].Value]; twice {
 				r.problemAt(n.Content[i], "key %q is there twice", key+"."+n.Content[i].Value)
 			}
 			values[n.Content[i].Value] = value
 		}
 		*to = values
-	}
+	})
 }
 
 // absolute cleans a path that must be absolute.

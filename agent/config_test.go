@@ -190,8 +190,13 @@ func TestSampleConfigShowsEveryKeyAndLoads(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	keys := (&Config{}).keys(&configReader{})
-	for key := range keys {
+	for _, k := range (&Config{}).keys() {
+		key := k.Name
+		for _, below := range k.below {
+			if !strings.Contains(string(manual), "**"+below.Name+"**") {
+				t.Errorf("docs/evenkeel.8.md does not describe the key %q of %q", below.Name, key)
+			}
+		}
 		if !strings.Contains(string(manual), "**"+key+"**") {
 			t.Errorf("docs/evenkeel.8.md does not describe the key %q", key)
 		}

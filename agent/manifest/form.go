@@ -65,8 +65,11 @@ func Either(forms ...Form) Form { return Form{"anyOf": forms} }
 
 // OrNothing is the form, or nothing at all behind the key.
 func (f Form) OrNothing() Form {
-	if kind, ok := f["type"].(string); ok && f["enum"] == nil {
+	switch kind := f["type"].(type) {
+	case string:
 		return f.with("type", []string{kind, "null"})
+	case []string:
+		return f.with("type", append(slices.Clone(kind), "null"))
 	}
 	return Either(f, Form{"type": "null"})
 }

@@ -3,7 +3,10 @@ package manifest
 import (
 	"bytes"
 	"fmt"
+	"io/fs"
 	"maps"
+	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -191,5 +194,41 @@ func TestEditorsKnowEveryKeywordOfASchema(t *testing.T) {
 		if _, known := whole[word]; !known {
 			t.Errorf("an editor does not know %q", word)
 		}
+	}
+}
+
+// Each file of the example repository tells an editor where its schema is, and
+// nothing in it is underlined.
+func TestEditorsLikeTheExamples(t *testing.T) {
+	looked := map[string]int{}
+	err := fs.WalkDir(os.DirFS("../../examples"), ".", func(name string, e fs.DirEntry, err error) error {
+		kind := ""
+		switch {
+		case err != nil:
+			return err
+		case name == fleetFile:
+			kind = "fleet"
+		case path.Base(name) == "role.yaml":
+			kind = "role"
+		case path.Base(name) == "vars.yaml", path.Dir(name) == "hosts" && path.Ext(name) == ".yaml":
+			kind = "vars"
+		default:
+			return nil
+		}
+		looked[kind]++
+		text, err := os.ReadFile("../../examples/" + name)
+		if err != nil {
+			return err
+		}
+		if want := "# yaml-language-server: $schema=file:///usr/share/evenkeel/schemas/" + kind + ".json\n"; !strings.HasPrefix(string(text), want) {
+			t.Errorf("examples/%s does not begin with: %s", name, want)
+		}
+		if ok, isYAML := accepts(editor(t, kind), text); !ok || !isYAML {
+			t.Errorf("an editor would underline something in examples/%s", name)
+		}
+		return nil
+	})
+	if err != nil || looked["fleet"] == 0 || looked["role"] == 0 || looked["vars"] == 0 {
+		t.Errorf("looked at %v: %v", looked, err)
 	}
 }

@@ -65,8 +65,8 @@ func serviceKeys() []Key {
 		{Name: "restart_on", Value: List(Matching("^/")), About: "Paths whose change restarts the unit, besides those read from the unit itself."},
 		{Name: "reload_on", Value: List(Matching("^/")), About: "Paths whose change needs a reload only."},
 		{Name: "enabled", Value: Truth(), About: "Whether the links of the unit's [Install] are made. Default: true."},
-		{Name: "settle", Value: duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", DefaultSettle)},
-		{Name: "deadline", Value: duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", DefaultDeadline)},
+		{Name: "settle", Value: Duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", DefaultSettle)},
+		{Name: "deadline", Value: Duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", DefaultDeadline)},
 		{Name: "checks", Value: List(checkForm()), About: "How its health is known; each check has one kind."},
 	}
 }
@@ -83,7 +83,7 @@ func checkKinds() []Key {
 
 func checkKeys() []Key {
 	return append(checkKinds(),
-		Key{Name: "timeout", Value: duration(), About: fmt.Sprintf("Of one try. Default: %s.", DefaultCheckTimeout)})
+		Key{Name: "timeout", Value: Duration(), About: fmt.Sprintf("Of one try. Default: %s.", DefaultCheckTimeout)})
 }
 
 // Forms of values that more than one key has.
@@ -112,7 +112,8 @@ func accountForm() Form {
 	return Either(Matching(accountName.String()), Form{"type": "integer", "minimum": 0, "maximum": 9_999_999_999}, Truth())
 }
 
-func duration() Form {
+// Duration is a length of time with its units.
+func Duration() Form {
 	return Matching(`^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$`)
 }
 
