@@ -163,14 +163,14 @@ func writeTree(out string, target *plan.Target) error {
 	return nil
 }
 
-// emptyDir makes sure of an empty directory.
-func emptyDir(dir string) error {
+// emptyDir makes sure of a directory that is empty, but for what may be there.
+func emptyDir(dir string, but ...string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)
-	if err == nil && len(entries) > 0 {
-		err = fmt.Errorf("%q is not empty", dir)
+	if slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return !slices.Contains(but, e.Name()) }) {
+		return fmt.Errorf("%q is not empty", dir)
 	}
 	return err
 }
