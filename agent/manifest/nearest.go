@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// DidYouMean is a hint with the known word nearest to what was written, "" when
+// none is near.
+func DidYouMean(written string, known []string) string { return didYouMean(written, known) }
+
 // didYouMean is a hint with the known word nearest to what was written, "" when
 // none is near.
 func didYouMean(written string, known []string) string {

@@ -86,6 +86,9 @@ evenkeel: hint: without a host, the labels that fleet.yaml asks for are tried
 		{"a format that does not exist", []string{"check", "--format", "xml"}, `evenkeel: there is no format "xml"
 evenkeel: hint: the formats are text, json, github
 `},
+		{"nothing to explain", []string{"explain", "a", "--var", "b"}, `evenkeel: one thing must be named
+evenkeel: hint: give a path, a unit, or --var NAME
+`},
 		{"nowhere to render to", []string{"render", "--host", "a"}, `evenkeel: there is no place to write to
 evenkeel: hint: give -o OUT
 `},
