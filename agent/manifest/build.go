@@ -18,9 +18,18 @@ const templateSuffix = ".tmpl"
 type builder struct {
 	*repo
 	t        *plan.Target
-	rendered map[string]bool   // paths whose content came out of a template: its lines are not the repository's
-	quiet    map[string]bool   // paths with feeds: none
-	brought  map[string]string // path -> role that has a file for it, claimed with success or not
+	work     int64                 // that the templates of the host may still do
+	rendered map[string]bool       // paths whose content came out of a template: its lines are not the repository's
+	quiet    map[string]bool       // paths with feeds: none
+	uses     map[string]use        // path -> what its template read, when it is to be explained
+	said     map[string]plan.Place // path -> the line of role.yaml with its attributes
+	brought  map[string]string     // path -> role that has a file for it, claimed with success or not
+}
+
+// use is what went into a rendered file.
+type use struct {
+	reads    [][]string // keys from the top of what a template sees
+	partials []string
 }
 
 func newBuilder(r *repo, host string, roles []string) *builder {
@@ -37,7 +46,10 @@ func newBuilder(r *repo, host string, roles []string) *builder {
 			Reads:    map[string][]plan.Read{},
 			Secret:   map[string]bool{},
 		},
+		work:     workOfHost,
 		rendered: map[string]bool{},
+		uses:     map[string]use{},
+		said:     map[string]plan.Place{},
 		quiet:    map[string]bool{},
 		brought:  map[string]string{},
 	}
@@ -51,36 +63,36 @@ type source struct {
 }
 
 // files brings roles/R/files/** to /**.
-func (b *builder) files(ro role, d data) {
+func (b *builder) files(ro role, r *renderer) {
 	root := path.Join(roleDir(ro.name), "files")
 	for _, s := range b.walk(root) {
 		s.dest = "/" + strings.TrimPrefix(s.file, root+"/")
-		b.file(ro, s, d)
+		b.file(ro, s, r)
 	}
 }
 
 // walk lists the regular files below a directory, sorted. Anything else in it
 // is a problem.
-func (b *builder) walk(root string) []source {
-	return once(b.repo, "walk "+root, func() []source { return b.walkOnce(root) })
+func (r *repo) walk(root string) []source {
+	return once(r, "walk "+root, func() []source { return r.walkOnce(root) })
 }
 
-func (b *builder) walkOnce(root string) []source {
-	if !b.isDir(root) {
-		if b.isFile(root) {
-			b.c.add(Problem{File: root, Message: "this must be a directory"})
+func (r *repo) walkOnce(root string) []source {
+	if !r.isDir(root) {
+		if r.isFile(root) {
+			r.c.add(Problem{File: root, Message: "this must be a directory"})
 		}
 		return nil
 	}
 	var out []source
-	err := fs.WalkDir(b.tree, root, func(name string, e fs.DirEntry, err error) error {
+	err := fs.WalkDir(r.tree, root, func(name string, e fs.DirEntry, err error) error {
 		switch {
 		case err != nil:
 			return err
 		case e.IsDir() || e.Name() == ".gitkeep":
 			return nil
 		case !e.Type().IsRegular():
-			b.c.add(Problem{File: name, Message: "only regular files are taken from Git", Hint: "a link is declared under links: in role.yaml"})
+			r.c.add(Problem{File: name, Message: "only regular files are taken from Git", Hint: "a link is declared under links: in role.yaml"})
 			return nil
 		}
 		info, err := e.Info()
@@ -91,13 +103,13 @@ func (b *builder) walkOnce(root string) []source {
 		return nil
 	})
 	if err != nil {
-		b.fail("walk", root, err)
+		r.fail("walk", root, err)
 	}
 	return out
 }
 
 // file claims the path of one file and renders it when it is a template.
-func (b *builder) file(ro role, s source, d data) {
+func (b *builder) file(ro role, s source, r *renderer) {
 	place := plan.Place{File: s.file}
 	dest, made, fault, hint := madeOf(s.dest)
 	if fault != "" {
@@ -108,7 +120,7 @@ func (b *builder) file(ro role, s source, d data) {
 	if !b.claim(dest, plan.File, place) {
 		return
 	}
-	content, ok := b.content(s, made, d)
+	content, ok := b.content(s, dest, made, r)
 	if !ok {
 		return
 	}
@@ -121,7 +133,7 @@ func (b *builder) file(ro role, s source, d data) {
 	}
 	if a, ok := ro.files[dest]; ok {
 		p = a.on(p)
-		b.quiet[dest] = a.quiet
+		b.quiet[dest], b.said[dest] = a.quiet, a.place
 		if len(a.validate) > 0 {
 			b.t.Validate[dest] = a.validate
 		}
@@ -168,9 +180,9 @@ type content struct {
 }
 
 // content gives the bytes of a file, counted against the limits.
-func (b *builder) content(s source, made making, d data) (c content, ok bool) {
+func (b *builder) content(s source, dest string, made making, r *renderer) (c content, ok bool) {
 	if made == rendered {
-		c, ok = b.rendering(s.file, d)
+		c, ok = b.rendering(s.file, dest, r)
 	} else if same := b.copied(s.file); same != nil {
 		c, ok = *same, true
 	}
@@ -205,21 +217,18 @@ func (b *builder) newContent(text []byte, secret bool) content {
 }
 
 // rendering gives what a template makes of the data.
-func (b *builder) rendering(file string, d data) (content, bool) {
-	t := once(b.repo, "template "+file, func() *parsedTemplate {
-		text, ok := b.read(file)
-		if !ok {
-			return nil
-		}
-		return b.parsedTemplate(file, text)
-	})
+func (b *builder) rendering(file, dest string, r *renderer) (content, bool) {
+	t := once(b.repo, "template "+file, func() *parsed { return b.template(file, r) })
 	if t == nil {
 		return content{}, false
 	}
-	out, secret, problem := b.renderWatched(t, d, min(b.opts.Limits.FileBytes, max(b.left, 0)))
+	out, secret, problem := b.renderWatched(r, t, min(b.opts.Limits.FileBytes, max(b.left, 0)))
 	if problem != nil {
 		b.c.add(*problem)
 		return content{}, false
+	}
+	if b.explain {
+		b.uses[dest] = use{reads: t.readsOf(r.partials, r.values), partials: mapKeysOf(r.included)}
 	}
 	return b.newContent(out, secret), true
 }

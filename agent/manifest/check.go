@@ -240,7 +240,7 @@ func (r *repo) imagine() Facts {
 		SystemdVersion: 257,
 	}
 	for _, role := range r.roleNames() {
-		for _, below := range []string{"files", "units"} {
+		for _, below := range []string{"files", "units", "templates"} {
 			r.exampleNames(path.Join(roleDir(role), below), &facts)
 		}
 	}

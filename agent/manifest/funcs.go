@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"slices"
 	"strings"
 	"text/template"
 
@@ -17,35 +16,37 @@ import (
 // functions is the allow-list of template functions, under sprig's names and
 // with sprig's order of arguments. Every one is deterministic: a render that
 // differs each time would restart services and defeat the memory of rejected
-// targets. docs/evenkeel.yaml.5.md describes each, held by a test.
-func functions() template.FuncMap {
+// targets. docs/evenkeel.yaml.5.md describes each, held by a test that runs the
+// examples there.
+func functions(m *meter) template.FuncMap {
 	return template.FuncMap{
 		// text
-		"trim":       func(v any) string { return strings.TrimSpace(str(v)) },
-		"trimAll":    func(cut, v any) string { return strings.Trim(str(v), str(cut)) },
-		"trimPrefix": func(prefix, v any) string { return strings.TrimPrefix(str(v), str(prefix)) },
-		"trimSuffix": func(suffix, v any) string { return strings.TrimSuffix(str(v), str(suffix)) },
-		"lower":      func(v any) string { return strings.ToLower(str(v)) },
-		"upper":      func(v any) string { return strings.ToUpper(str(v)) },
-		"replace":    func(old, with, v any) string { return strings.ReplaceAll(str(v), str(old), str(with)) },
-		"contains":   func(part, v any) bool { return strings.Contains(str(v), str(part)) },
-		"hasPrefix":  func(prefix, v any) bool { return strings.HasPrefix(str(v), str(prefix)) },
-		"hasSuffix":  func(suffix, v any) bool { return strings.HasSuffix(str(v), str(suffix)) },
-		"quote":      quote,
-		"squote":     squote,
-		"indent":     indent,
-		"nindent":    func(n int, v any) (string, error) { s, err := indent(n, v); return "\n" + s, err },
-		"join":       join,
-		"split":      split,
-		"splitList":  splitList,
-		"toString":   str,
+		"trim":       func(v any) string { return strings.TrimSpace(m.str(v)) },
+		"trimAll":    func(cut, v any) string { return strings.Trim(m.str(v), m.str(cut)) },
+		"trimPrefix": func(prefix, v any) string { return strings.TrimPrefix(m.str(v), m.str(prefix)) },
+		"trimSuffix": func(suffix, v any) string { return strings.TrimSuffix(m.str(v), m.str(suffix)) },
+		"lower":      func(v any) string { return strings.ToLower(m.str(v)) },
+		"upper":      func(v any) string { return strings.ToUpper(m.str(v)) },
+		"replace":    m.replace,
+		"contains":   func(part, v any) bool { return strings.Contains(m.str(v), m.str(part)) },
+		"hasPrefix":  func(prefix, v any) bool { return strings.HasPrefix(m.str(v), m.str(prefix)) },
+		"hasSuffix":  func(suffix, v any) bool { return strings.HasSuffix(m.str(v), m.str(suffix)) },
+		"quote":      m.quote,
+		"squote":     m.squote,
+		"indent":     m.indent,
+		"nindent":    func(n int, v any) (string, error) { s, err := m.indent(n, v); return "\n" + s, err },
+		"join":       m.join,
+		"split":      m.split,
+		"splitList":  m.splitList,
+		"toString":   m.str,
 
 		// encodings
-		"toYaml":    toYAML,
-		"toJson":    toJSON,
-		"b64enc":    func(v any) string { return base64.StdEncoding.EncodeToString([]byte(str(v))) },
-		"b64dec":    b64dec,
-		"sha256sum": sha256sum,
+		"toYaml":    m.toYAML,
+		"toJson":    m.toJSON,
+		"toToml":    m.toTOML,
+		"b64enc":    func(v any) string { return base64.StdEncoding.EncodeToString([]byte(m.str(v))) },
+		"b64dec":    m.b64dec,
+		"sha256sum": m.sha256sum,
 
 		// numbers
 		"add": add, "sub": sub, "mul": mul, "div": div, "mod": mod, "max": most, "min": least, "int": integer,
@@ -54,18 +55,19 @@ func functions() template.FuncMap {
 		"list":      func(items ...any) []any { return append([]any{}, items...) },
 		"first":     first,
 		"last":      last,
-		"append":    appendItem,
-		"concat":    concat,
-		"uniq":      uniq,
-		"sortAlpha": sortAlpha,
-		"has":       has,
+		"append":    m.appendItem,
+		"concat":    m.concat,
+		"uniq":      m.uniq,
+		"sortAlpha": m.sortAlpha,
+		"has":       m.has,
 
 		// mappings
-		"dict":   dict,
-		"get":    get,
-		"hasKey": hasKey,
-		"keys":   keys,
-		"values": values,
+		"dict":   m.dict,
+		"get":    m.get,
+		"dig":    m.dig,
+		"hasKey": m.hasKey,
+		"keys":   m.keys,
+		"values": m.values,
 
 		// choices and faults
 		"default":  func(otherwise, v any) any { return choose(!empty(v), v, otherwise) },
@@ -77,17 +79,37 @@ func functions() template.FuncMap {
 	}
 }
 
-// functionNames lists what a template may call, text/template's own included.
-func functionNames() []string {
-	names := []string{
-		"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "index", "slice", "len",
-		"print", "printf", "println", "html", "js", "urlquery", "call",
+// builtins are those of text/template's own functions that make text, with the
+// same results but bounded.
+func builtins(m *meter) template.FuncMap {
+	weigh := func(times int64, args []any) {
+		for _, arg := range args {
+			before := m.file
+			m.weigh(arg, 0)
+			m.charge((times - 1) * (before - m.file))
+		}
 	}
-	for name := range functions() {
-		names = append(names, name)
+	return template.FuncMap{
+		"print":    func(args ...any) string { weigh(1, args); return fmt.Sprint(args...) },
+		"println":  func(args ...any) string { weigh(1, args); return fmt.Sprintln(args...) },
+		"printf":   m.printf,
+		"html":     func(args ...any) string { weigh(6, args); return template.HTMLEscaper(args...) },
+		"js":       func(args ...any) string { weigh(6, args); return template.JSEscaper(args...) },
+		"urlquery": func(args ...any) string { weigh(3, args); return template.URLQueryEscaper(args...) },
 	}
-	slices.Sort(names)
-	return names
+}
+
+// isBuiltin stands for a function that text/template has itself.
+const isBuiltin = "builtin"
+
+// plainBuiltins are those of text/template's own functions that are left as they
+// are.
+func plainBuiltins() map[string]any {
+	out := map[string]any{}
+	for _, name := range []string{"and", "or", "not", "eq", "ne", "lt", "le", "gt", "ge", "index", "slice", "len", "call"} {
+		out[name] = isBuiltin
+	}
+	return out
 }
 
 // callError is a fault that a function reports. Its text quotes no value; what
@@ -96,6 +118,9 @@ func functionNames() []string {
 type callError struct {
 	fault string
 	said  string
+	hint  string
+	doubt doubt
+	deep  bool // templates call each other without end
 }
 
 func (e *callError) Error() string {
@@ -118,34 +143,21 @@ func fault(format string, args ...any) error {
 	return &callError{fault: fmt.Sprintf(format, args...)}
 }
 
-// str writes a value as a template prints it. A null is empty.
-func str(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return ""
-	case string:
-		return v
-	case []byte:
-		return string(v)
-	}
-	return fmt.Sprint(v)
-}
-
-func quote(items ...any) string {
+func (m *meter) quote(items ...any) string {
 	var out []string
 	for _, v := range items {
 		if v != nil {
-			out = append(out, fmt.Sprintf("%q", str(v)))
+			out = append(out, fmt.Sprintf("%q", m.str(v)))
 		}
 	}
 	return strings.Join(out, " ")
 }
 
-func squote(items ...any) string {
+func (m *meter) squote(items ...any) string {
 	var out []string
 	for _, v := range items {
 		if v != nil {
-			out = append(out, "'"+str(v)+"'")
+			out = append(out, "'"+m.str(v)+"'")
 		}
 	}
 	return strings.Join(out, " ")
@@ -155,15 +167,22 @@ func squote(items ...any) string {
 // for all memory.
 const maxIndent = 256
 
-func indent(n int, v any) (string, error) {
+func (m *meter) indent(n int, v any) (string, error) {
 	if n < 0 || n > maxIndent {
 		return "", fault("indent: the width must be 0 to %d", maxIndent)
 	}
-	pad := strings.Repeat(" ", n)
-	return pad + strings.ReplaceAll(str(v), "\n", "\n"+pad), nil
+	pad, text := strings.Repeat(" ", n), m.str(v)
+	m.charge(int64(n) * int64(strings.Count(text, "\n")))
+	return pad + strings.ReplaceAll(text, "\n", "\n"+pad), nil
 }
 
-func join(sep, v any) (string, error) {
+func (m *meter) replace(old, with, v any) string {
+	text, from, to := m.str(v), m.str(old), m.str(with)
+	m.charge(int64(strings.Count(text, from)) * int64(len(to)))
+	return strings.ReplaceAll(text, from, to)
+}
+
+func (m *meter) join(sep, v any) (string, error) {
 	if s, ok := v.(string); ok {
 		return s, nil
 	}
@@ -174,30 +193,35 @@ func join(sep, v any) (string, error) {
 	words := make([]string, 0, len(items))
 	for _, item := range items {
 		if item != nil {
-			words = append(words, str(item))
+			words = append(words, m.str(item))
 		}
 	}
+	m.charge(int64(len(words)) * int64(len(str(sep))))
 	return strings.Join(words, str(sep)), nil
 }
 
-func splitList(sep, v any) []any {
+func (m *meter) splitList(sep, v any) []any {
+	text, by := m.str(v), m.str(sep)
+	m.charge(64 * int64(1+strings.Count(text, by)))
 	var out []any
-	for _, s := range strings.Split(str(v), str(sep)) {
+	for _, s := range strings.Split(text, by) {
 		out = append(out, s)
 	}
 	return out
 }
 
 // split gives a mapping with the keys _0, _1 and so on, as sprig does.
-func split(sep, v any) map[string]any {
+func (m *meter) split(sep, v any) map[string]any {
 	out := map[string]any{}
-	for i, s := range splitList(sep, v) {
+	for i, s := range m.splitList(sep, v) {
+		m.charge(64)
 		out[fmt.Sprintf("_%d", i)] = s
 	}
 	return out
 }
 
-func toYAML(v any) (string, error) {
+func (m *meter) toYAML(v any) (string, error) {
+	m.weigh(v, 0)
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -205,6 +229,11 @@ func toYAML(v any) (string, error) {
 		return "", fault("toYaml: the value cannot be written as YAML")
 	}
 	return strings.TrimSuffix(b.String(), "\n"), nil
+}
+
+func (m *meter) toJSON(v any) (string, error) {
+	m.weigh(v, 0)
+	return toJSON(v)
 }
 
 func toJSON(v any) (string, error) {
@@ -217,16 +246,16 @@ func toJSON(v any) (string, error) {
 	return strings.TrimSuffix(b.String(), "\n"), nil
 }
 
-func b64dec(v any) (string, error) {
-	b, err := base64.StdEncoding.DecodeString(str(v))
+func (m *meter) b64dec(v any) (string, error) {
+	b, err := base64.StdEncoding.DecodeString(m.str(v))
 	if err != nil {
 		return "", fault("b64dec: the value is not base64")
 	}
 	return string(b), nil
 }
 
-func sha256sum(v any) string {
-	sum := sha256.Sum256([]byte(str(v)))
+func (m *meter) sha256sum(v any) string {
+	sum := sha256.Sum256([]byte(m.str(v)))
 	return hex.EncodeToString(sum[:])
 }
 

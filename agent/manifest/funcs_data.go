@@ -41,33 +41,37 @@ func last(v any) (any, error) {
 	return items[len(items)-1], nil
 }
 
-func appendItem(v, item any) ([]any, error) {
+func (m *meter) appendItem(v, item any) ([]any, error) {
 	items, err := listOf("append", v)
 	if err != nil {
 		return nil, err
 	}
+	m.charge(16 * int64(len(items)+1))
 	return append(slices.Clone(items), item), nil
 }
 
-func concat(lists ...any) ([]any, error) {
+func (m *meter) concat(lists ...any) ([]any, error) {
 	out := []any{}
 	for _, v := range lists {
 		items, err := listOf("concat", v)
 		if err != nil {
 			return nil, err
 		}
+		m.charge(16 * int64(len(items)))
 		out = append(out, items...)
 	}
 	return out, nil
 }
 
-func uniq(v any) ([]any, error) {
+func (m *meter) uniq(v any) ([]any, error) {
 	items, err := listOf("uniq", v)
 	if err != nil {
 		return nil, err
 	}
 	out := []any{}
 	for _, item := range items {
+		m.charge(16 * int64(len(out)))
+		m.weigh(item, 0)
 		if !holds(out, item) {
 			out = append(out, item)
 		}
@@ -75,21 +79,23 @@ func uniq(v any) ([]any, error) {
 	return out, nil
 }
 
-func sortAlpha(v any) ([]any, error) {
+func (m *meter) sortAlpha(v any) ([]any, error) {
 	items, err := listOf("sortAlpha", v)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]any, len(items))
 	for i, item := range items {
-		out[i] = str(item)
+		out[i] = m.str(item)
 	}
 	slices.SortFunc(out, func(a, b any) int { return strings.Compare(str(a), str(b)) })
 	return out, nil
 }
 
-func has(item, v any) (bool, error) {
+func (m *meter) has(item, v any) (bool, error) {
 	items, err := listOf("has", v)
+	m.charge(16 * int64(len(items)))
+	m.weigh(item, 0)
 	return holds(items, item), err
 }
 
@@ -97,13 +103,13 @@ func holds(items []any, item any) bool {
 	return slices.ContainsFunc(items, func(other any) bool { return reflect.DeepEqual(other, item) })
 }
 
-func dict(pairs ...any) (map[string]any, error) {
+func (m *meter) dict(pairs ...any) (map[string]any, error) {
 	out := map[string]any{}
 	if len(pairs)%2 != 0 {
 		return nil, fault("dict: the last key has no value")
 	}
 	for i := 0; i < len(pairs); i += 2 {
-		out[str(pairs[i])] = pairs[i+1]
+		out[m.str(pairs[i])] = pairs[i+1]
 	}
 	return out, nil
 }
@@ -118,32 +124,54 @@ func mapOf(function string, v any) (map[string]any, error) {
 	return nil, fault("%s: the value is not a mapping", function)
 }
 
-func get(v, key any) (any, error) {
-	m, err := mapOf("get", v)
+func (m *meter) get(v, key any) (any, error) {
+	all, err := mapOf("get", v)
 	if err != nil {
 		return nil, err
 	}
-	if got, ok := m[str(key)]; ok {
+	if got, ok := all[m.str(key)]; ok {
 		return got, nil
 	}
 	return "", nil
 }
 
-func hasKey(v, key any) (bool, error) {
-	m, err := mapOf("hasKey", v)
-	_, ok := m[str(key)]
+func (m *meter) hasKey(v, key any) (bool, error) {
+	all, err := mapOf("hasKey", v)
+	_, ok := all[m.str(key)]
 	return ok, err
 }
 
-// keys are sorted, unlike sprig's: the order of a Go map differs each time.
-func keys(maps ...any) ([]any, error) {
-	out := []any{}
-	for _, v := range maps {
-		m, err := mapOf("keys", v)
+// dig follows keys through mappings: dig "a" "b" OTHERWISE MAPPING.
+func (m *meter) dig(args ...any) (any, error) {
+	if len(args) < 3 {
+		return nil, fault("dig: needs at least one key, a value for when it is missing, and a mapping")
+	}
+	last := len(args) - 1
+	at, otherwise := args[last], args[last-1]
+	for _, key := range args[:last-1] {
+		all, err := mapOf("dig", at)
 		if err != nil {
 			return nil, err
 		}
-		for _, k := range mapKeys(m) {
+		below, ok := all[m.str(key)]
+		if !ok {
+			return otherwise, nil
+		}
+		at = below
+	}
+	return at, nil
+}
+
+// keys are sorted, unlike sprig's: the order of a Go map differs each time.
+func (m *meter) keys(maps ...any) ([]any, error) {
+	out := []any{}
+	for _, v := range maps {
+		all, err := mapOf("keys", v)
+		if err != nil {
+			return nil, err
+		}
+		m.charge(32 * int64(len(all)))
+		for _, k := range mapKeys(all) {
 			out = append(out, k)
 		}
 	}
@@ -151,14 +179,15 @@ func keys(maps ...any) ([]any, error) {
 }
 
 // values come in the order of their keys.
-func values(v any) ([]any, error) {
-	m, err := mapOf("values", v)
+func (m *meter) values(v any) ([]any, error) {
+	all, err := mapOf("values", v)
 	if err != nil {
 		return nil, err
 	}
+	m.charge(32 * int64(len(all)))
 	out := []any{}
-	for _, k := range mapKeys(m) {
-		out = append(out, m[k])
+	for _, k := range mapKeys(all) {
+		out = append(out, all[k])
 	}
 	return out, nil
 }

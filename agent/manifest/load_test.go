@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -280,11 +281,49 @@ func TestManualHasEveryKey(t *testing.T) {
 	}
 }
 
-func TestManualHasEveryFunction(t *testing.T) {
+// functionRow is a row of docs/templates.md: name, arguments, what it gives, an
+// example, and what that prints.
+var functionRow = regexp.MustCompile("(?m)^\\| `(\\w+)[^`]*` \\| .+ \\| `(.+?)` \\| `(.*)` \\|$")
+
+func TestManualHasEveryFunctionWithAnExampleThatIsTrue(t *testing.T) {
+	examples, err := os.ReadFile("../../docs/templates.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	text := manual(t)
-	for name := range functions() {
+	seen := map[string]bool{}
+	for _, row := range functionRow.FindAllStringSubmatch(string(examples), -1) {
+		name, example, prints := row[1], strings.ReplaceAll(row[2], `\|`, "|"), strings.ReplaceAll(row[3], `\|`, "|")
+		if seen[name] = true; !strings.Contains(example, name) {
+			t.Errorf("the example of %s does not use it: %s", name, example)
+		}
+		target, err := Load(tree(map[string]string{
+			"fleet.yaml": everyHost, "roles/web/files/etc/a.tmpl": example, "roles/web/templates/greeting.tmpl": "Hello {{ .name }}\n",
+		}), someFacts(), Options{})
+		if err != nil {
+			t.Errorf("the example of %s: %v", name, err)
+			continue
+		}
+		if got := string(target.Content[target.State.Paths["/etc/a"].Digest]); got != strings.ReplaceAll(prints, `\n`, "\n") {
+			t.Errorf("%s prints %q, the manual says %q", example, got, prints)
+		}
+	}
+	for name := range functions(nil) {
+		if !seen[name] {
+			t.Errorf("docs/templates.md has no example of the function %q", name)
+		}
+	}
+	if !seen["include"] {
+		t.Error("docs/templates.md has no example of include")
+	}
+	for name := range seen {
 		if !strings.Contains(text, "| `"+name) {
 			t.Errorf("the manual does not describe the function %q", name)
+		}
+	}
+	for _, name := range slices.Concat(mapKeysOf(plainBuiltins()), mapKeysOf(builtins(nil))) {
+		if !regexp.MustCompile(`\b` + name + `\b`).MatchString(text) {
+			t.Errorf("the manual does not name %q", name)
 		}
 	}
 }

@@ -2,13 +2,20 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"maps"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"text/template"
+	syntax "text/template/parse"
+
+	"evenkeel/agent/plan"
 )
 
 // What text/template says, taken apart. Its messages quote values, so only
@@ -41,54 +48,146 @@ func (d data) values() map[string]any {
 	return map[string]any{"vars": d.vars, "facts": d.facts, "role": d.role}
 }
 
-// parsedTemplate is a template that can be run for many hosts.
-type parsedTemplate struct {
-	file string
-	text string
-	t    *template.Template
+// renderer runs the templates of one role, for one host after the other.
+type renderer struct {
+	role     string
+	data     data           // of the host
+	values   map[string]any // what the templates see of it
+	fileMax  int64          // bytes of what one partial may give
+	known    map[string]any // what a template may call
+	own      map[string]any // what instrument puts into the trees
+	meter    *meter
+	partials map[string]*parsed // by name; nil for one that cannot be used
+	running  []*parsed          // files that are running, the outermost first
+	calls    []string           // the names of all templates that are running
+	included map[string]bool    // the partials that the last template included
 }
 
-// parsedTemplate parses a template; one with faults is a problem, and nil.
-func (r *repo) parsedTemplate(file string, text []byte) *parsedTemplate {
-	t, problem := parseTemplate(file, text)
-	if problem != nil {
-		r.c.add(*problem)
+// renderer parses the partials of a role, so that a fault in one shows also when
+// nothing includes it.
+func (r *repo) renderer(role string) *renderer {
+	return once(r, "renderer "+role, func() *renderer { return newRenderer(r, role) })
+}
+
+func newRenderer(r *repo, role string) *renderer {
+	m := &meter{}
+	rr := &renderer{role: role, meter: m, fileMax: r.opts.Limits.FileBytes, partials: map[string]*parsed{}}
+	rr.known = map[string]any{"include": rr.include}
+	maps.Copy(rr.known, plainBuiltins())
+	maps.Copy(rr.known, builtins(m))
+	maps.Copy(rr.known, functions(m))
+	rr.own = map[string]any{atName: rr.at, outName: rr.out, enterName: rr.enter, leaveName: rr.leave}
+	rr.readPartials(r)
+	return rr
+}
+
+// forHost makes the renderer ready for the values of a host; work is what its
+// templates may still do.
+func (r *renderer) forHost(d data, work *int64) *renderer {
+	r.data, r.values, r.meter.host = d, d.values(), work
+	return r
+}
+
+// template parses one file of a role; nil when that cannot be done.
+func (r *repo) template(file string, of *renderer) *parsed {
+	text, ok := r.read(file)
+	if !ok {
 		return nil
 	}
-	return &parsedTemplate{file, string(text), t}
+	t, problem := of.parse(file, text)
+	if problem != nil {
+		r.c.add(*problem)
+	}
+	return t
 }
 
-// render runs the template. What is wrong with it is a Problem without quoting
+// render runs one template. What is wrong with it is a Problem without quoting
 // any value: values may be secrets.
-func (p *parsedTemplate) render(d data, limit int64) ([]byte, *Problem) {
+func (r *renderer) render(t *parsed, limit int64) ([]byte, *Problem) {
+	r.meter.begin()
+	r.running, r.calls, r.included = nil, []string{path.Base(t.file)}, map[string]bool{}
+	clear(t.seen)
+	for _, partial := range r.partials {
+		if partial != nil {
+			clear(partial.seen)
+		}
+	}
 	out := &bounded{left: limit}
-	values := d.values()
-	if err := execute(p.t, out, values); err != nil {
-		return nil, execProblem(p.file, p.text, err, values, limit)
+	if err := r.execute(t, out, r.values); err != nil {
+		return nil, r.execProblem(t, err, r.values, limit)
 	}
 	if bytes.Contains(out.b.Bytes(), noValue) {
-		return nil, &Problem{File: p.file, Message: "the template printed <no value>: a value it uses is null", Hint: "give the value, or use default"}
+		return nil, &Problem{File: t.file, Message: "the output has <no value> in it, which templates print for a null", Hint: "it stands in the template, or in a value, as text"}
 	}
 	return out.b.Bytes(), nil
 }
 
-func parseTemplate(file string, text []byte) (*template.Template, *Problem) {
-	t, err := template.New("t").Option("missingkey=error").Funcs(functions()).Parse(string(text))
-	if err != nil {
-		return nil, parseProblem(file, err)
-	}
-	return t, nil
+// parsed is a template that can be run.
+type parsed struct {
+	*template.Template
+	file string
+	text string
+
+	ids    map[*syntax.ListNode]int
+	cost   []int64            // by list: the work of going through it once
+	seen   []bool             // by list: whether it was gone through
+	prints []*syntax.PipeNode // those that print, with out at their end
 }
+
+// block finds the words that open and end a block.
+var block = regexp.MustCompile(`\{\{-?\s*(if|range|with|block|define|end)\b`)
+
+func (r *renderer) parse(file string, text []byte) (*parsed, *Problem) {
+	p := &parsed{file: file, text: string(text), ids: map[*syntax.ListNode]int{}}
+	depth := 0
+	for _, m := range block.FindAllStringSubmatchIndex(p.text, -1) {
+		if p.text[m[2]:m[3]] == "end" {
+			depth--
+		} else if depth++; depth > maxBlocks {
+			line := 1 + strings.Count(p.text[:m[0]], "\n")
+			return nil, &Problem{File: file, Line: line, Message: fmt.Sprintf("blocks are nested more than %d deep", maxBlocks)}
+		}
+	}
+	trees, err := syntax.Parse(mainName, p.text, "", "", r.known)
+	if err != nil {
+		return nil, r.parseProblem(file, err)
+	}
+	called := p.instrument(trees)
+	// Only the functions that are called: the whole list costs more than the rest.
+	callable := template.FuncMap{}
+	for name := range called {
+		if own, ok := r.own[name]; ok {
+			callable[name] = own
+		} else if known := r.known[name]; known != isBuiltin {
+			callable[name] = known
+		}
+	}
+	p.Template = template.New(mainName).Option("missingkey=error").Funcs(callable)
+	for _, name := range mapKeysOf(trees) {
+		if _, err := p.AddParseTree(name, trees[name]); err != nil {
+			return nil, r.parseProblem(file, err)
+		}
+	}
+	return p, nil
+}
+
+// mainName is what the text of a file is called among the templates that it
+// defines.
+const mainName = "t"
 
 // execute is t.Execute for templates that may come from anybody: text/template
 // turns panics of functions into errors, and this does it for its own.
-func execute(t *template.Template, out *bounded, values map[string]any) (err error) {
+func (r *renderer) execute(t *parsed, out io.Writer, dot any) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = errors.New("the template cannot be run")
 		}
 	}()
-	return t.Execute(out, values)
+	depth := len(r.running)
+	r.running = append(r.running, t)
+	err = t.Execute(out, dot)
+	r.running = r.running[:depth]
+	return err
 }
 
 // bounded collects output up to a limit.
@@ -105,7 +204,7 @@ func (w *bounded) Write(p []byte) (int, error) {
 	return w.b.Write(p)
 }
 
-func parseProblem(file string, err error) *Problem {
+func (r *renderer) parseProblem(file string, err error) *Problem {
 	p := &Problem{File: file, Message: "not a valid template"}
 	m := parseFault.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -115,7 +214,7 @@ func parseProblem(file string, err error) *Problem {
 	p.Message = "not a valid template: " + m[3]
 	if f := noFunction.FindStringSubmatch(m[3]); f != nil {
 		p.Message = fmt.Sprintf("there is no function %q", f[1])
-		p.Hint = functionHint(f[1])
+		p.Hint = functionHint(f[1], mapKeysOf(r.known))
 	} else if strings.Contains(m[3], "unexpected \".\"") || strings.Contains(m[3], "bad character") || strings.Contains(m[3], "unexpected \"{\"") {
 		p.Hint = `to print {{ itself write {{ "{{" }}`
 	}
@@ -123,36 +222,44 @@ func parseProblem(file string, err error) *Problem {
 }
 
 // functionHint explains why a well-known function is not there, or guesses.
-func functionHint(name string) string {
+func functionHint(name string, known []string) string {
 	barred := []string{
 		"env", "expandenv", "now", "date", "ago", "randAlpha", "randAlphaNum", "randNumeric", "randAscii", "randInt", "randBytes",
 		"uuidv4", "genPrivateKey", "genCA", "genSelfSignedCert", "genSignedCert", "htpasswd", "bcrypt", "getHostByName",
-		"lookup", "file", "readFile", "include", "tpl", "shuffle", "derivePassword", "encryptAES",
+		"lookup", "file", "readFile", "tpl", "shuffle", "derivePassword", "encryptAES",
 	}
 	if contains(barred, name) {
 		return "a render must give the same bytes each time and sees only vars and facts"
 	}
-	return didYouMean(name, functionNames())
+	return didYouMean(name, known)
 }
 
-func execProblem(file, text string, err error, values map[string]any, limit int64) *Problem {
-	p := &Problem{File: file, Message: "the template cannot be run"}
+// execProblem says why a template failed. dot is what it was run with.
+func (r *renderer) execProblem(t *parsed, err error, dot any, limit int64) *Problem {
+	p := &Problem{File: t.file, Message: "the template cannot be run"}
+	m := execFault.FindStringSubmatch(err.Error())
+	if m != nil {
+		p.Line, p.Col = number(m[1]), number(m[2])+columnShift
+	}
+	var inside *includeError
+	if errors.As(err, &inside) {
+		inside.from(plan.Place{File: t.file, Line: p.Line})
+		return &inside.problem
+	}
 	if errors.Is(err, errTooLong) {
 		p.Message = fmt.Sprintf("the output is longer than %d bytes", limit)
 		return p
 	}
-	m := execFault.FindStringSubmatch(err.Error())
 	if m == nil {
 		return p
 	}
-	p.Line, p.Col = number(m[1]), number(m[2])+columnShift
 	expression, fault := m[3], m[4]
 	var call *callError
 	switch {
 	case noKey.MatchString(fault):
-		missingKey(p, expression, noKey.FindStringSubmatch(fault)[1], values)
+		r.missingKey(p, t, expression, noKey.FindStringSubmatch(fault)[1], dot)
 	case errors.As(err, &call):
-		p.Message, p.doubt = call.say(text), doubtCall
+		p.Message, p.Hint, p.doubt = call.say(t.text), call.hint, cmp.Or(call.doubt, doubtCall)
 	case callFault.MatchString(fault):
 		p.Message = fmt.Sprintf("%s cannot be used on this value", callFault.FindStringSubmatch(fault)[1])
 		p.doubt = doubtCall
@@ -169,48 +276,134 @@ func execProblem(file, text string, err error, values map[string]any, limit int6
 	return p
 }
 
-// missingKey says which key is not there and which one may have been meant. The
-// keys of values are names that people gave, no secrets.
-func missingKey(p *Problem, expression, key string, values map[string]any) {
-	p.doubt = doubtValue
-	where, known := keysAt(expression, key, values)
-	p.Message = fmt.Sprintf("there is no %s", where)
-	p.Hint = didYouMean(key, known)
-	if top, ok := values[key]; ok && top != nil {
-		return
+// lineOf gives the line that an error of text/template names.
+func lineOf(err error) int {
+	if m := execFault.FindStringSubmatch(err.Error()); m != nil {
+		return number(m[1])
 	}
-	if vars, ok := values["vars"].(map[string]any); ok && p.Hint == "" {
-		if _, ok := vars[key]; ok {
-			p.Hint = fmt.Sprintf("values are below .vars: .vars.%s", key)
-		}
-	}
-	if p.Hint == "" {
-		p.Hint = fmt.Sprintf(`a value that may be missing is read with: get .vars %q | default "..."`, key)
-	}
+	return 0
 }
 
-// keysAt follows an expression such as .vars.db.hots from the top, to the
-// mapping in which the key is missing, and gives the path to it and its keys.
-// Inside range and with the dot is something else; then all that is known is
-// the key.
-func keysAt(expression, key string, values map[string]any) (where string, known []string) {
-	parts := strings.Split(strings.TrimPrefix(strings.TrimPrefix(expression, "$"), "."), ".")
-	at := values
-	for i, part := range parts {
-		next, ok := at[part]
-		if !ok {
-			if part != key {
-				break
-			}
-			return "." + strings.Join(parts[:i+1], "."), mapKeys(at)
-		}
-		m, ok := next.(map[string]any)
-		if !ok {
-			break
-		}
-		at = m
+// missingKey says which key is not there and which one may have been meant. The
+// keys of values are names that people gave, no secrets.
+func (r *renderer) missingKey(p *Problem, t *parsed, expression, key string, dot any) {
+	p.doubt = doubtValue
+	from, keys, known := r.askedOf(t, p.Line, p.Col, expression)
+	at := slices.Index(keys, key)
+	p.Col += columnOf(expression, keys, at, t.text, p.Line, p.Col)
+	above := append(slices.Clip(from), keys[:max(at, 0)]...)
+	siblings := keysAt(dot, above)
+	switch {
+	case !known:
+		p.Message = fmt.Sprintf("there is no %q in <%s>", key, expression)
+	case slices.Contains(above, element):
+		p.Message = fmt.Sprintf("an element of .%s has no %q", strings.Join(above[:slices.Index(above, element)], "."), key)
+	case len(from) > 0:
+		p.Message = fmt.Sprintf("there is no %q in .%s", key, strings.Join(above, "."))
+	default:
+		p.Message = "there is no ." + strings.Join(append(above, key), ".")
 	}
-	return fmt.Sprintf("key %q in <%s>", key, expression), nil
+	p.Hint = didYouMean(key, siblings)
+	if vars, ok := r.values["vars"].(map[string]any); ok && len(above) == 0 && vars[key] != nil {
+		p.Hint = fmt.Sprintf("values are below .vars: .vars.%s", key)
+	}
+	if p.Hint != "" {
+		return
+	}
+	if known && len(above) == 0 && slices.Equal(siblings, mapKeys(r.values)) {
+		p.Hint = "a template sees .vars, .facts and .role"
+		return
+	}
+	holder := "." + strings.Join(above, ".")
+	if !known || slices.Contains(above, element) || len(above) == 0 {
+		holder = "MAPPING"
+	}
+	p.Hint = fmt.Sprintf(`a value that may be missing is read with: get %s %q | default "..."`, holder, key)
+}
+
+// askedOf finds the node that failed, and gives the keys that lead to the value
+// of which it asks for keys. Positions are those that text/template names.
+func (r *renderer) askedOf(t *parsed, line, col int, expression string) (from, keys []string, known bool) {
+	tr := newTracer(r.partials)
+	tr.all = true
+	tr.field = func(n syntax.Node, at ref) {
+		if known || n.String() != expression || lineColumn(t.text, n.Position()) != [2]int{line, col} {
+			return
+		}
+		from, known = at.path, at.known
+	}
+	tr.template(t, t.Name(), ref{known: true})
+	for _, defined := range t.Templates() {
+		tr.template(t, defined.Name(), ref{})
+	}
+	chain := expression[strings.LastIndexByte(expression, ')')+1:] // (get .vars "a").b.c
+	return from, strings.Split(chain, ".")[1:], known
+}
+
+// lineColumn turns an offset into line and column, from 1.
+func lineColumn(text string, at syntax.Pos) [2]int {
+	before := text[:min(int(at), len(text))]
+	return [2]int{1 + strings.Count(before, "\n"), len(before) - strings.LastIndexByte(before, '\n') - 1 + columnShift}
+}
+
+// columnOf says how far from the column that text/template names one of the keys
+// of a chain stands: that is the column of the second key of .a.b.c, and of the
+// first of $x.a.b and (f x).a.b.
+func columnOf(expression string, keys []string, i int, t string, line, col int) int {
+	lines := strings.SplitN(t, "\n", line+1)
+	if i < 0 || line > len(lines) {
+		return 0
+	}
+	first := 0
+	if len(keys) > 1 && strings.HasPrefix(expression, ".") {
+		first = 1
+	}
+	shift := 0
+	for _, key := range keys[min(i, first):max(i, first)] {
+		shift += len("." + key)
+	}
+	if i < first {
+		shift = -shift
+	}
+	at := col - 1 + shift
+	if at < 0 || at > len(lines[line-1]) || !strings.HasPrefix(lines[line-1][at:], "."+keys[i]) {
+		return 0 // written in some other way
+	}
+	return shift
+}
+
+// keysAt gives the keys of the mapping to which a path leads, of all of them
+// when it leads through a list.
+func keysAt(at any, path []string) []string {
+	values := []any{at}
+	for _, key := range path {
+		var next []any
+		for _, v := range values {
+			switch v := v.(type) {
+			case map[string]any:
+				if key == element {
+					for _, name := range mapKeys(v) {
+						next = append(next, v[name])
+					}
+				} else if below, ok := v[key]; ok {
+					next = append(next, below)
+				}
+			case []any:
+				if key == element {
+					next = append(next, v...)
+				}
+			}
+		}
+		values = next
+	}
+	var keys []string
+	for _, v := range values {
+		if m, ok := v.(map[string]any); ok {
+			keys = append(keys, mapKeys(m)...)
+		}
+	}
+	slices.Sort(keys)
+	return slices.Compact(keys)
 }
 
 func mapKeys(m map[string]any) []string {

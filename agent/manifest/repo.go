@@ -31,6 +31,8 @@ type repo struct {
 	paths  int          // paths that the target may still grow by
 	sealed []plan.Place // secrets that were met and not opened
 	words  words        // of secrets that were opened
+
+	explain bool // keep what each template reads
 }
 
 func newRepo(tree fs.FS, opts Options) *repo {
@@ -190,7 +192,7 @@ func (r *repo) lookAroundRole(role string) {
 }
 
 func (r *repo) overlookedIn(role string) {
-	known := []string{"files", "units", "role.yaml", "vars.yaml"}
+	known := []string{"files", "units", "templates", "role.yaml", "vars.yaml"}
 	for _, e := range r.entries(roleDir(role)) {
 		name := e.Name()
 		if contains(known, name) || strings.HasPrefix(name, ".") || strings.HasPrefix(name, "README") {
@@ -198,7 +200,7 @@ func (r *repo) overlookedIn(role string) {
 		}
 		hint := didYouMean(name, known)
 		if hint == "" {
-			hint = "a role has files/, units/, role.yaml and vars.yaml"
+			hint = "a role has files/, units/, templates/, role.yaml and vars.yaml"
 		}
 		r.c.add(Problem{File: path.Join(roleDir(role), name), Message: "nothing reads this", Hint: hint})
 	}

@@ -157,10 +157,19 @@ func (r *repo) recipientHint() string {
 // renderWatched is render, and tells whether what comes out holds anything of a
 // secret: it would come out otherwise, or not at all, if the secrets were not
 // there. So what a function made of one counts, and a choice that hangs on one.
-func (r *repo) renderWatched(t *parsedTemplate, d data, limit int64) (out []byte, secret bool, problem *Problem) {
-	out, problem = t.render(d, limit)
+func (r *repo) renderWatched(rr *renderer, t *parsed, limit int64) (out []byte, secret bool, problem *Problem) {
+	d := rr.data
+	var without []byte
+	var otherwise *Problem
 	if d.withheld != nil {
-		without, otherwise := t.render(data{vars: d.withheld, facts: d.facts, role: d.role}, limit)
+		// First, so that what the renderer keeps is of the real run, and for free.
+		work := *rr.meter.host
+		rr.values = data{vars: d.withheld, facts: d.facts, role: d.role}.values()
+		without, otherwise = rr.render(t, limit)
+		rr.values, *rr.meter.host = d.values(), work
+	}
+	out, problem = rr.render(t, limit)
+	if d.withheld != nil {
 		same := problem != nil && otherwise != nil && *problem == *otherwise
 		switch {
 		case problem == nil:

@@ -33,7 +33,7 @@ func isQuadlet(name string) bool {
 }
 
 // units brings roles/R/units/** to the directories of systemd and Quadlet.
-func (b *builder) units(ro role, d data) {
+func (b *builder) units(ro role, r *renderer) {
 	root := path.Join(roleDir(ro.name), "units")
 	for _, s := range b.walk(root) {
 		rel := strings.TrimPrefix(s.file, root+"/")
@@ -43,7 +43,7 @@ func (b *builder) units(ro role, d data) {
 			continue
 		}
 		s.dest, s.exec = dir+"/"+rel, false
-		b.file(ro, s, d)
+		b.file(ro, s, r)
 	}
 }
 
