@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"evenkeel/agent/manifest"
 )
 
 // DefaultConfigFile is where the package installs the host's own configuration.
@@ -31,6 +33,7 @@ type Config struct {
 	AllowRoots     []string      // directories in which a commit may own paths
 	Deny           []string      // paths in them that it may not own, besides the built-in list
 	Identities     []string      // files with this host's age identities, or credential:NAME; nil: DefaultIdentityFile, if it is there
+	AllowDenied    []string      // paths on the built-in list that it may own after all
 	AllowRewritten bool          // follow a branch that was force-pushed
 	Probation      time.Duration // how long a commit must stay healthy before it is good
 	Listen         string        // address of /metrics, "" when there is none
@@ -49,6 +52,19 @@ type Auth struct {
 	SSHKeyFile     string
 	KnownHostsFile string
 	CAFile         string
+}
+
+// policy is what a repository may ask of this host. Its own files are left out of
+// it wherever they are: no commit can change who is followed, or what is recorded.
+func (c Config) policy() manifest.Options {
+	own := []string{c.StateDir, c.CacheDir}
+	for _, file := range []string{c.File, c.Auth.PasswordFile, c.Auth.TokenFile, c.Auth.SSHKeyFile, c.Auth.KnownHostsFile, c.Auth.CAFile} {
+		if file != "" {
+			own = append(own, file)
+		}
+	}
+	own = append(own, c.identityFiles()...)
+	return manifest.Options{AllowRoots: c.AllowRoots, Deny: c.Deny, AllowDenied: c.AllowDenied, Own: own}
 }
 
 // minInterval keeps a typing error from turning a fleet into a flood.
@@ -219,6 +235,9 @@ func (c *Config) checkPaths(r *configReader) {
 		c.AllowRoots[i] = r.absolute("allow_roots", root)
 	}
 	for i, denied := range c.Deny {
-		c.Deny[i] = r.absolute("deny", denied)
+		c.Deny[i] = r.pattern("deny", denied, func(p string) manifest.Options { return manifest.Options{Deny: []string{p}} })
+	}
+	for i, allowed := range c.AllowDenied {
+		c.AllowDenied[i] = r.pattern("allow_denied", allowed, func(p string) manifest.Options { return manifest.Options{AllowDenied: []string{p}} })
 	}
 }

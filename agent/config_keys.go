@@ -33,6 +33,7 @@ func (c *Config) keys() []configKey {
 		),
 		list("allow_roots", &c.AllowRoots, "Directories in which a commit may own paths. Default: /etc, /usr/local, /opt, /srv."),
 		list("deny", &c.Deny, "Paths in them that a commit may not own, besides the built-in list."),
+		list("allow_denied", &c.AllowDenied, "Paths on the built-in list that it may own after all."),
 		list("identities", &c.Identities, "Files with the age identities of this host, or credential:NAME of its unit. Default: /etc/evenkeel/identity.txt, if it is there."),
 		yesno("allow_rewritten", &c.AllowRewritten, "Follow a branch that was force-pushed. Default: false."),
 		duration("probation", &c.Probation, "How long a commit must stay healthy before it is good. Default: 10s."),

@@ -183,6 +183,15 @@ func (r *configReader) absolute(key, value string) string {
 	return path.Clean(value)
 }
 
+// pattern cleans a path, or a pattern for paths, that the options must take.
+func (r *configReader) pattern(key, value string, options func(string) manifest.Options) string {
+	clean := r.absolute(key, value)
+	if err := options(clean).Check(); err != nil && path.IsAbs(value) {
+		r.problem(key, "%s: %v", key, err)
+	}
+	return clean
+}
+
 // readableFile checks a file that the configuration names; "" is no file.
 func (r *configReader) readableFile(key, file string, secret bool) {
 	if file == "" {

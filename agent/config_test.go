@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -67,6 +68,7 @@ auth:
 allow_roots: [/etc, /var/www/]
 deny: [/etc/hosts]
 identities: [/etc/ssh/ssh_host_ed25519_key, "credential:identity"]
+allow_denied: [/etc/sudoers.d/ops, /srv/*/.ssh/]
 allow_rewritten: true
 probation: 1m30s
 listen: off
@@ -82,7 +84,8 @@ cache_dir: /c
 		Labels: map[string]string{"env": "prod", "rack": "7"},
 		Auth: Auth{Username: "u", PasswordFile: dir + "/secret", SSHKeyFile: dir + "/secret",
 			KnownHostsFile: dir + "/open", CAFile: dir + "/open"},
-		AllowRoots: []string{"/etc", "/var/www"}, Deny: []string{"/etc/hosts"}, AllowRewritten: true,
+		AllowRoots: []string{"/etc", "/var/www"}, Deny: []string{"/etc/hosts"},
+		AllowDenied: []string{"/etc/sudoers.d/ops", "/srv/*/.ssh"}, AllowRewritten: true,
 		Identities: []string{"/etc/ssh/ssh_host_ed25519_key", "credential:identity"},
 		Probation:  90 * time.Second, Listen: "", LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
 	}
@@ -139,6 +142,13 @@ func TestLoadConfigProblems(t *testing.T) {
 		{"a credential that is a path", repo + "identities: [\"credential:../x\"]\n",
 			`config.yaml:3: identities: "credential:../x" names no credential: write credential:NAME, with the NAME of LoadCredential=`},
 		{"a text where a list belongs", repo + "deny: /etc/hosts\n", "config.yaml:3: deny must be a list, such as [/etc, /opt]"},
+		{"a pattern that matches nothing", repo + "deny: [/etc/**x]\nallow_denied: ['/etc/[', etc/apt]\n",
+			"config.yaml:3: deny: cannot deny \"/etc/**x\": not a clean, absolute pattern\n" +
+				"config.yaml:4: allow_denied: \"etc/apt\" must be an absolute path\n" +
+				`config.yaml:4: allow_denied: cannot allow "/etc/[": not a clean, absolute pattern`},
+		{"what no host can allow", repo + "allow_denied: [/proc/sys/x, /etc/evenkeel, /etc/apt]\n",
+			"config.yaml:3: allow_denied: cannot allow \"/etc/evenkeel\": it is evenkeel's own: no commit changes it\n" +
+				`config.yaml:3: allow_denied: cannot allow "/proc/sys/x": it belongs to the kernel or to the running system`},
 		{"a list where labels belong", repo + "labels: [a]\n", "config.yaml:3: labels must be keys and values, such as {env: prod}"},
 		{"a host name that cannot be a file name", "repo: /srv/r\nhost: a/b\n",
 			`config.yaml:2: host name "a/b" does not do: write "host: NAME" with letters, digits, dots and dashes`},
@@ -225,5 +235,16 @@ func TestSampleConfigShowsEveryKeyAndLoads(t *testing.T) {
 	if c.Interval != want.Interval || c.Listen != want.Listen || c.Probation != want.Probation || c.Branch != want.Branch ||
 		c.Path != want.Path || c.LogFormat != want.LogFormat || !reflect.DeepEqual(c.AllowRoots, want.AllowRoots) {
 		t.Errorf("the sample shows other values than the defaults: %+v", c)
+	}
+}
+
+func TestPolicyLeavesOutEvenkeelsOwnFiles(t *testing.T) {
+	c := Config{
+		StateDir: "/srv/state", CacheDir: "/srv/cache", File: "/srv/config.yaml", AllowRoots: []string{"/srv"},
+		Auth: Auth{TokenFile: "/srv/token", CAFile: "/srv/ca.pem"},
+	}
+	want := []string{"/srv/state", "/srv/cache", "/srv/config.yaml", "/srv/token", "/srv/ca.pem", DefaultIdentityFile}
+	if got := c.policy(); !slices.Equal(got.Own, want) || !slices.Equal(got.AllowRoots, c.AllowRoots) {
+		t.Errorf("got %+v", got)
 	}
 }

@@ -82,26 +82,15 @@ func (d *daemon) passKey(commit string, facts manifest.Facts) string {
 		Path   string
 		Roots  []string
 		Deny   []string
+		Allow  []string
 		Force  bool
 		Keys   Keys
-	}{commit, facts, d.cfg.Path, d.cfg.AllowRoots, d.denied(), d.cfg.AllowRewritten, d.keys})
+	}{commit, facts, d.cfg.Path, d.cfg.AllowRoots, d.cfg.Deny, d.cfg.AllowDenied, d.cfg.AllowRewritten, d.keys})
 	if err != nil {
 		panic("internal error: facts cannot be written as JSON: " + err.Error())
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
-}
-
-// denied are the paths that a commit may not own here. The host's identities are
-// among them, wherever they stand.
-func (d *daemon) denied() []string {
-	list := slices.Clone(d.cfg.Deny)
-	for _, file := range d.cfg.identityFiles() {
-		if path.Clean(file) == file && !strings.ContainsAny(file, `*?[\`) {
-			list = append(list, file)
-		}
-	}
-	return list
 }
 
 // render fetches the commit and renders it for this host, each in a child.
@@ -118,11 +107,12 @@ func (d *daemon) render(ctx context.Context, commit string, facts manifest.Facts
 	d.host.tell(StageRendering, commit)
 	identities := openIdentities(d.cfg)
 	defer closeFiles(identities)
+	options := d.cfg.policy()
+	options.DigestKey, options.Recipients = d.host.index.Key, d.keys.Recipients
 	return RenderChild(ctx, RenderRequest{
 		Remote: d.remote(), Dir: d.cfg.CacheDir, Commit: fetched.Commit, Path: d.cfg.Path, Prior: prior,
 		Ancestry: fetched.Ancestry, AllowRewrite: d.cfg.AllowRewritten, Facts: facts,
-		Options: manifest.Options{AllowRoots: d.cfg.AllowRoots, Deny: d.denied(), DigestKey: d.host.index.Key, Recipients: d.keys.Recipients},
-		Faults:  d.keys.Faults,
+		Options: options, Faults: d.keys.Faults,
 	}, identities...)
 }
 

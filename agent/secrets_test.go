@@ -253,17 +253,15 @@ func TestEncryptTakesWhatPeopleHave(t *testing.T) {
 // A commit that owned an identity would lock the host out of its secrets, and have
 // the private key kept as what stood there before.
 func TestNoCommitMayOwnAnIdentity(t *testing.T) {
-	d := &daemon{cfg: Config{Identities: []string{"/opt/keys/id.txt", "credential:id"}, Deny: []string{"/etc/hosts"}}}
-	if got := d.denied(); !slices.Contains(got, "/opt/keys/id.txt") || !slices.Contains(got, "/etc/hosts") {
-		t.Fatalf("denied are %q", got)
-	}
+	cfg := defaultConfig()
+	cfg.Identities = []string{"/opt/keys/id.txt", "credential:id"}
 	remote, commit := childRepo(t, map[string]string{
 		"fleet.yaml":                        "hosts:\n  - match: web-*\n    roles: [base]\n",
 		"roles/base/files/opt/keys/id.txt":  "mine\n",
 		"roles/base/files/opt/keys/b/i.txt": "fine\n",
 	})
 	request := renderRequest(remote, commit)
-	request.Options.Deny = d.denied()
+	request.Options = cfg.policy()
 	reply, err := RenderChild(t.Context(), request)
 	if err != nil || len(reply.Problems) != 1 || reply.Problems[0].File != "roles/base/files/opt/keys/id.txt" {
 		t.Errorf("problems %v, error %v", reply.Problems, err)

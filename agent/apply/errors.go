@@ -6,7 +6,7 @@ var (
 	// ErrLinkInPath says that a symbolic link stands where a directory or a
 	// file was expected. OpenDir and the calls of Dir return it instead of
 	// following the link; nothing was opened or changed.
-	ErrLinkInPath = errors.New("a symbolic link is in the path")
+	ErrLinkInPath = errors.New("it is a symbolic link, which is never followed: name the path that it leads to")
 
 	// ErrNotDir says that a component of a path is there, is no link, and is no
 	// directory either.

@@ -93,7 +93,8 @@ func (m *Move) resolve(accounts Accounts) error {
 	}
 	if (m.Before.Kind == plan.Directory && m.After.Kind != plan.Directory && m.After.Kind != plan.Absent) ||
 		(m.After.Kind == plan.Directory && m.Before.Kind != plan.Directory && m.Before.Kind != plan.Absent) {
-		return fmt.Errorf("a %s stands where a %s shall be", m.Before.Kind, m.After.Kind)
+		return fmt.Errorf("a %s stands where a %s shall be: one cannot replace the other in one step; "+
+			"let it go in a commit of its own, or move it away on the host", m.Before.Kind, m.After.Kind)
 	}
 	if m.Before.Kind == plan.Other {
 		return errors.New("a device, socket or pipe stands there")

@@ -27,7 +27,7 @@ const wantFile = "want"
 
 // A golden case is a repository in a txtar file and, in its last file "want",
 // the target or the problems. The comment holds a sentence and lines of
-// "key: words": host, labels, allow, deny, exec (files with the executable
+// "key: words": host, labels, allow, deny, allow-denied, own, exec (files with the executable
 // bit), link (a symbolic link in Git), require (the repository must name the
 // host), limit (bytes a file), check (the whole repository),
 // keys (whose secrets the host can open, see fakeKeys). Files below vendor/ are
@@ -101,6 +101,10 @@ func readCase(t *testing.T, archive *txtar.Archive) goldenCase {
 			c.opts.AllowRoots = words
 		case "deny":
 			c.opts.Deny = words
+		case "own":
+			c.opts.Own = words
+		case "allow-denied":
+			c.opts.AllowDenied = words
 		case "exec":
 			for _, w := range words {
 				c.tree[w].Mode = 0o755

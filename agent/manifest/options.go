@@ -7,6 +7,8 @@ import "evenkeel/agent/plan"
 type Options struct {
 	AllowRoots  []string // directories below which paths may be managed; none means DefaultRoots
 	Deny        []string // patterns that are never managed, besides those in the code; * ? [a] and ** as in restart_on
+	AllowDenied []string // patterns that may be managed although the code denies them; not the kernel's, and not evenkeel's own
+	Own         []string // paths of evenkeel itself on this host, besides the packaged ones: never managed
 	RequireHost bool     // the repository must name this host itself, not only match it by pattern or labels
 	Limits      Limits
 	DigestKey   plan.DigestKey // of the host, to the digests of contents

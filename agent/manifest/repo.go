@@ -41,7 +41,7 @@ func newRepo(tree fs.FS, opts Options) *repo {
 		tree: tree, opts: opts, c: &collector{},
 		policy: policy{opts, denied()}, left: opts.Limits.TotalBytes, paths: opts.Limits.Paths,
 	}
-	r.failed = r.policy.fault()
+	r.failed = opts.Check()
 	return r
 }
 
