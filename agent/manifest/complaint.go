@@ -68,8 +68,6 @@ func complaint(v *jsonschema.ValidationError, n *yaml.Node) (what, hint string) 
 			return fmt.Sprintf("is like two forms of oneOf: at once, number %d and number %d", k.Subschemas[0]+1, k.Subschemas[1]+1), ""
 		}
 		return fmt.Sprintf("is like none of the %d forms that oneOf: allows", len(v.Causes)), ""
-	case *kind.Required:
-		return "lacks " + strings.Join(k.Missing, ", "), ""
 	}
 	return "is not as the schema says", ""
 }

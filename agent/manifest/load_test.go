@@ -393,3 +393,11 @@ func TestWireTakesATargetWithoutMaps(t *testing.T) {
 		t.Errorf("reads %v", target.Reads)
 	}
 }
+
+func TestALongYAMLFileIsNotParsed(t *testing.T) {
+	_, err := Load(tree(map[string]string{"fleet.yaml": everyHost, "roles/web/files/etc/a": "", "vars.yaml": "a: " + strings.Repeat("x", maxYAMLBytes)}), someFacts(), Options{})
+	ps := asProblems(err)
+	if want := fmt.Sprintf("vars.yaml: the file has %d bytes, more than the %d allowed", maxYAMLBytes+3, maxYAMLBytes); len(ps) != 1 || ps[0].String() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}

@@ -24,6 +24,7 @@ var (
 	parseFault  = regexp.MustCompile(`(?s)^template: .*?:(\d+)(?::(\d+))?: (.*)$`)
 	execFault   = regexp.MustCompile(`(?s)^template: .*?:(\d+):(\d+): executing ".*?" at <(.*?)>: (.*)$`)
 	noKey       = regexp.MustCompile(`^map has no entry for key "(.*)"$`)
+	noTemplate  = regexp.MustCompile(`^template "(.*)" not defined$`)
 	noFunction  = regexp.MustCompile(`^function "(.*)" not defined$`)
 	callFault   = regexp.MustCompile(`^error calling (\w+):`)
 	typeFault   = regexp.MustCompile(`^(wrong type for value; expected \S+; got \S+|wrong number of args for \w+: want .*|can't give argument to non-function .*|can't evaluate field \w+ in type \S+)$`)
@@ -260,6 +261,9 @@ func (r *renderer) execProblem(t *parsed, err error, dot any, limit int64) *Prob
 		r.missingKey(p, t, expression, noKey.FindStringSubmatch(fault)[1], dot)
 	case errors.As(err, &call):
 		p.Message, p.Hint, p.doubt = call.say(t.text), call.hint, cmp.Or(call.doubt, doubtCall)
+	case noTemplate.MatchString(fault):
+		name := noTemplate.FindStringSubmatch(fault)[1]
+		p.Message, p.Hint = fmt.Sprintf("the file defines no template %q", name), t.templateHint(name, mapKeysOf(r.partials))
 	case callFault.MatchString(fault):
 		p.Message = fmt.Sprintf("%s cannot be used on this value", callFault.FindStringSubmatch(fault)[1])
 		p.doubt = doubtCall
@@ -276,134 +280,27 @@ func (r *renderer) execProblem(t *parsed, err error, dot any, limit int64) *Prob
 	return p
 }
 
+// templateHint guesses which of the file's own templates was meant, or says that
+// partials are included otherwise.
+func (p *parsed) templateHint(name string, partials []string) string {
+	if contains(partials, name) {
+		return fmt.Sprintf("a partial is run by include %q .", name)
+	}
+	var own []string
+	for _, t := range p.Templates() {
+		if t.Name() != mainName {
+			own = append(own, t.Name())
+		}
+	}
+	return didYouMean(name, own)
+}
+
 // lineOf gives the line that an error of text/template names.
 func lineOf(err error) int {
 	if m := execFault.FindStringSubmatch(err.Error()); m != nil {
 		return number(m[1])
 	}
 	return 0
-}
-
-// missingKey says which key is not there and which one may have been meant. The
-// keys of values are names that people gave, no secrets.
-func (r *renderer) missingKey(p *Problem, t *parsed, expression, key string, dot any) {
-	p.doubt = doubtValue
-	from, keys, known := r.askedOf(t, p.Line, p.Col, expression)
-	at := slices.Index(keys, key)
-	p.Col += columnOf(expression, keys, at, t.text, p.Line, p.Col)
-	above := append(slices.Clip(from), keys[:max(at, 0)]...)
-	siblings := keysAt(dot, above)
-	switch {
-	case !known:
-		p.Message = fmt.Sprintf("there is no %q in <%s>", key, expression)
-	case slices.Contains(above, element):
-		p.Message = fmt.Sprintf("an element of .%s has no %q", strings.Join(above[:slices.Index(above, element)], "."), key)
-	case len(from) > 0:
-		p.Message = fmt.Sprintf("there is no %q in .%s", key, strings.Join(above, "."))
-	default:
-		p.Message = "there is no ." + strings.Join(append(above, key), ".")
-	}
-	p.Hint = didYouMean(key, siblings)
-	if vars, ok := r.values["vars"].(map[string]any); ok && len(above) == 0 && vars[key] != nil {
-		p.Hint = fmt.Sprintf("values are below .vars: .vars.%s", key)
-	}
-	if p.Hint != "" {
-		return
-	}
-	if known && len(above) == 0 && slices.Equal(siblings, mapKeys(r.values)) {
-		p.Hint = "a template sees .vars, .facts and .role"
-		return
-	}
-	holder := "." + strings.Join(above, ".")
-	if !known || slices.Contains(above, element) || len(above) == 0 {
-		holder = "MAPPING"
-	}
-	p.Hint = fmt.Sprintf(`a value that may be missing is read with: get %s %q | default "..."`, holder, key)
-}
-
-// askedOf finds the node that failed, and gives the keys that lead to the value
-// of which it asks for keys. Positions are those that text/template names.
-func (r *renderer) askedOf(t *parsed, line, col int, expression string) (from, keys []string, known bool) {
-	tr := newTracer(r.partials)
-	tr.all = true
-	tr.field = func(n syntax.Node, at ref) {
-		if known || n.String() != expression || lineColumn(t.text, n.Position()) != [2]int{line, col} {
-			return
-		}
-		from, known = at.path, at.known
-	}
-	tr.template(t, t.Name(), ref{known: true})
-	for _, defined := range t.Templates() {
-		tr.template(t, defined.Name(), ref{})
-	}
-	chain := expression[strings.LastIndexByte(expression, ')')+1:] // (get .vars "a").b.c
-	return from, strings.Split(chain, ".")[1:], known
-}
-
-// lineColumn turns an offset into line and column, from 1.
-func lineColumn(text string, at syntax.Pos) [2]int {
-	before := text[:min(int(at), len(text))]
-	return [2]int{1 + strings.Count(before, "\n"), len(before) - strings.LastIndexByte(before, '\n') - 1 + columnShift}
-}
-
-// columnOf says how far from the column that text/template names one of the keys
-// of a chain stands: that is the column of the second key of .a.b.c, and of the
-// first of $x.a.b and (f x).a.b.
-func columnOf(expression string, keys []string, i int, t string, line, col int) int {
-	lines := strings.SplitN(t, "\n", line+1)
-	if i < 0 || line > len(lines) {
-		return 0
-	}
-	first := 0
-	if len(keys) > 1 && strings.HasPrefix(expression, ".") {
-		first = 1
-	}
-	shift := 0
-	for _, key := range keys[min(i, first):max(i, first)] {
-		shift += len("." + key)
-	}
-	if i < first {
-		shift = -shift
-	}
-	at := col - 1 + shift
-	if at < 0 || at > len(lines[line-1]) || !strings.HasPrefix(lines[line-1][at:], "."+keys[i]) {
-		return 0 // written in some other way
-	}
-	return shift
-}
-
-// keysAt gives the keys of the mapping to which a path leads, of all of them
-// when it leads through a list.
-func keysAt(at any, path []string) []string {
-	values := []any{at}
-	for _, key := range path {
-		var next []any
-		for _, v := range values {
-			switch v := v.(type) {
-			case map[string]any:
-				if key == element {
-					for _, name := range mapKeys(v) {
-						next = append(next, v[name])
-					}
-				} else if below, ok := v[key]; ok {
-					next = append(next, below)
-				}
-			case []any:
-				if key == element {
-					next = append(next, v...)
-				}
-			}
-		}
-		values = next
-	}
-	var keys []string
-	for _, v := range values {
-		if m, ok := v.(map[string]any); ok {
-			keys = append(keys, mapKeys(m)...)
-		}
-	}
-	slices.Sort(keys)
-	return slices.Compact(keys)
 }
 
 func mapKeys(m map[string]any) []string {
