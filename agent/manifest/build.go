@@ -18,12 +18,13 @@ const templateSuffix = ".tmpl"
 type builder struct {
 	*repo
 	t        *plan.Target
-	work     int64                 // that the templates of the host may still do
-	rendered map[string]bool       // paths whose content came out of a template: its lines are not the repository's
-	quiet    map[string]bool       // paths with feeds: none
-	uses     map[string]use        // path -> what its template read, when it is to be explained
-	said     map[string]plan.Place // path -> the line of role.yaml with its attributes
-	brought  map[string]string     // path -> role that has a file for it, claimed with success or not
+	work     int64                    // that the templates of the host may still do
+	rendered map[string]bool          // paths whose content came out of a template: its lines are not the repository's
+	quiet    map[string]bool          // paths with feeds: none
+	uses     map[string]use           // path -> what its template read, when it is to be explained
+	said     map[string]plan.Place    // path -> the line of role.yaml with its attributes
+	afters   map[[2]string]plan.Place // unit and what it names in after: -> the line
+	brought  map[string]string        // path -> role that has a file for it, claimed with success or not
 }
 
 // use is what went into a rendered file.
@@ -50,6 +51,7 @@ func newBuilder(r *repo, host string, roles []string) *builder {
 		rendered: map[string]bool{},
 		uses:     map[string]use{},
 		said:     map[string]plan.Place{},
+		afters:   map[[2]string]plan.Place{},
 		quiet:    map[string]bool{},
 		brought:  map[string]string{},
 	}
@@ -255,7 +257,7 @@ func (b *builder) claim(dest string, kind plan.Kind, place plan.Place) bool {
 		return false
 	}
 	if first, ok := b.t.Origin[dest]; ok {
-		b.c.at(place, "", "%q is already claimed by %s", dest, spot(first))
+		b.c.at(place, "keep one; what two roles share belongs in a third", "%q is already claimed by %s", dest, spot(first))
 		return false
 	}
 	if b.paths--; b.paths < 0 {
@@ -338,13 +340,14 @@ func (b *builder) nesting() {
 func (b *builder) services(ro role) {
 	for _, s := range ro.services {
 		if _, ok := b.t.Services[s.name]; ok {
-			b.c.at(s.place, "", "service %q is already listed in %s", s.name, spot(b.t.Origin[s.name]))
+			b.c.at(s.place, "keep one; what two roles share belongs in a third", "service %q is already listed in %s", s.name, spot(b.t.Origin[s.name]))
 			continue
 		}
 		b.t.Origin[s.name] = s.place
 		for _, a := range s.after {
 			if !contains(s.After, a.word) && a.word != s.name {
 				s.After = append(s.After, a.word)
+				b.afters[[2]string{s.name, a.word}] = a.place
 			}
 		}
 		slices.Sort(s.After)

@@ -57,6 +57,24 @@ func TestGoldenCasesHaveEveryMessage(t *testing.T) {
 	}
 }
 
+// What people do wrong first is answered with the place, the reason, and the mend.
+func TestTenMistakesAreToldWithTheirMend(t *testing.T) {
+	archive, err := txtar.ParseFile("testdata/ten-mistakes.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(archive.Files[len(archive.Files)-1].Data)), "\n")
+	if len(lines) < 10 {
+		t.Errorf("%d mistakes", len(lines))
+	}
+	whole := regexp.MustCompile(`^\S+\.(yaml|tmpl|service|txt)(:\d+){1,2}: .+ \(.+\)$|^\S+: "/etc/motd" is already claimed by \S+ \(.+\)$`)
+	for _, line := range lines {
+		if !whole.MatchString(line) {
+			t.Errorf("no place, reason and mend: %s", line)
+		}
+	}
+}
+
 // message is a text with verbs that becomes a problem.
 type message struct {
 	format, place string

@@ -19,6 +19,39 @@ func validGlob(pattern string) bool {
 	return true
 }
 
+// globHint says how a pattern that cannot be matched would be right.
+func globHint(pattern string) string {
+	switch {
+	case strings.Count(pattern, "[") > strings.Count(pattern, "]"):
+		return "a [ needs its ]: [abc] is one of three characters"
+	case strings.Contains(pattern, "**"):
+		return "** stands for whole components: write " + wholeComponents(pattern)
+	case strings.HasSuffix(pattern, `\`):
+		return `a \ takes the meaning from the character after it: write \\`
+	}
+	return "* ? [abc] and, as a whole component, ** may stand in it"
+}
+
+// wholeComponents writes a pattern as it was meant: /etc/**.conf is
+// /etc/**/*.conf.
+func wholeComponents(pattern string) string {
+	parts := strings.Split(pattern, "/")
+	for i, part := range parts {
+		before, after, ok := strings.Cut(part, "**")
+		if !ok {
+			continue
+		}
+		parts[i] = "**"
+		if before != "" {
+			parts[i] = before + "*/**"
+		}
+		if after = strings.Trim(after, "*"); after != "" {
+			parts[i] += "/*" + after
+		}
+	}
+	return strings.Join(parts, "/")
+}
+
 // covers reports whether a pattern names the path or a directory above it.
 // What cannot be matched covers nothing.
 func covers(pattern, name string) bool {

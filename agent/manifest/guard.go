@@ -97,7 +97,10 @@ func isPattern(s string) bool { return path.IsAbs(s) && validGlob(s) && path.Cle
 // guard says why a path may not be managed, "" when it may.
 func (p policy) guard(name string, kind plan.Kind) (fault, hint string) {
 	if fault := badPath(name); fault != "" {
-		return fault, ""
+		if !path.IsAbs(name) {
+			hint = "write " + path.Clean("/"+name)
+		}
+		return fault, hint
 	}
 	if fault, hint := p.deniedHere(name, kind); fault != "" {
 		return fault, hint

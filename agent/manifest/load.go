@@ -1,6 +1,7 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -60,7 +61,7 @@ func (r *repo) needHost(f fleet, a assigned, facts Facts) {
 			File:    fleetFile,
 			Message: fmt.Sprintf("no entry of hosts: matches the host %q (%s)", facts.Name, withLabels(facts.Labels)),
 			doubt:   doubtHost,
-			Hint:    didYouMean(facts.Name, r.knownHosts(f)),
+			Hint:    cmp.Or(didYouMean(facts.Name, r.knownHosts(f)), fmt.Sprintf("write an entry such as - {match: %s, roles: [...]}", facts.Name)),
 		})
 	case len(a.roles) == 0 && !r.c.blames(fleetFile):
 		r.c.add(Problem{

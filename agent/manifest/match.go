@@ -69,8 +69,15 @@ func (d *document) glob(n *yaml.Node) {
 	if n.Value == "" {
 		d.problem(n, `match: "*" matches every host`, "a host name cannot be empty")
 	} else if _, err := path.Match(n.Value, ""); err != nil || strings.Contains(n.Value, "/") {
-		d.problem(n, "* ? and [abc] may stand in it, such as web-[12]*", "%q is not a pattern for host names", n.Value)
+		d.problem(n, hostGlobHint(n.Value), "%q is not a pattern for host names", n.Value)
 	}
+}
+
+func hostGlobHint(pattern string) string {
+	if strings.Contains(pattern, "/") {
+		return "a host name has no slash; * ? and [abc] may stand in a pattern"
+	}
+	return globHint(pattern)
 }
 
 // matchFacts reads {os.id: debian, arch: [amd64, arm64]}.
@@ -104,7 +111,7 @@ func (d *document) matchFacts(n *yaml.Node) []factSays {
 				continue
 			}
 			if _, err := path.Match(glob, ""); err != nil {
-				d.problem(item, "* ? and [abc] may stand in it, such as 6.1.*", "%q is not a pattern for a fact", glob)
+				d.problem(item, globHint(glob), "%q is not a pattern for a fact", glob)
 				continue
 			}
 			says.globs = append(says.globs, glob)

@@ -38,6 +38,11 @@ func (r *renderer) missingKey(p *Problem, t *parsed, expression, key string, dot
 		p.Hint = "a template sees .vars, .facts and .role"
 		return
 	}
+	if len(above) > 0 && above[0] == "vars" && !slices.Contains(above, element) {
+		p.Hint = fmt.Sprintf("set %s in vars.yaml, %s, vars: of an entry of fleet.yaml, or hosts/NAME.yaml; a value that may be missing is read with: get .%s %q | default \"...\"",
+			strings.Join(append(slices.Clone(above[1:]), key), "."), roleVars(r.role), strings.Join(above, "."), key)
+		return
+	}
 	holder := "." + strings.Join(above, ".")
 	if !known || slices.Contains(above, element) || len(above) == 0 {
 		holder = "MAPPING"

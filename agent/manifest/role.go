@@ -125,7 +125,7 @@ func (d *document) attributes(p pair, what string, known []Key) fileAttr {
 	}
 	if p, ok := keys["feeds"]; ok {
 		if s, ok := d.text(p.value, "feeds:"); ok && s != "none" {
-			d.problem(p.value, "feeds: none", `feeds: can only be "none": this file feeds no service, and that is meant so`)
+			d.problem(p.value, "write feeds: none", `feeds: can only be "none": this file feeds no service, and that is meant so`)
 		} else {
 			a.quiet = ok
 		}
@@ -152,7 +152,7 @@ func (d *document) mode(n *yaml.Node) (mode uint32, ok bool) {
 		return 0, false
 	}
 	if !octal.MatchString(s) {
-		d.problem(n, `such as "0640"`, "%q is not a mode in octal digits", s)
+		d.problem(n, `four digits from 0 to 7, such as "0640"`, "%q is not a mode in octal digits", s)
 		return 0, false
 	}
 	m, _ := strconv.ParseUint(s, 8, 32) // the expression has checked it
@@ -177,7 +177,7 @@ func (d *document) account(n *yaml.Node, what string) string {
 		return ""
 	}
 	if !accountName.MatchString(s) {
-		d.problem(n, "", "%s %q is neither a name nor a number of an account", what, s)
+		d.problem(n, "such as www-data, or 33", "%s %q is neither a name nor a number of an account", what, s)
 		return ""
 	}
 	return s

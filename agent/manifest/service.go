@@ -101,11 +101,11 @@ func (d *document) globs(n *yaml.Node, what string) []string {
 			continue
 		}
 		if !strings.HasPrefix(s, "/") || path.Clean(s) != s && path.Clean(s)+"/" != s {
-			d.problem(item, "", "%s %q must be an absolute, clean path", what, s)
+			d.problem(item, "write "+path.Clean("/"+s), "%s %q must be an absolute, clean path", what, s)
 			continue
 		}
 		if !validGlob(s) {
-			d.problem(item, "* ? [abc] and, as a whole component, ** may stand in it", "%s %q is not a pattern", what, s)
+			d.problem(item, globHint(s), "%s %q is not a pattern", what, s)
 			continue
 		}
 		out = append(out, path.Clean(s))
@@ -160,7 +160,7 @@ func (d *document) probe(kind string, n *yaml.Node, c *plan.Check) bool {
 			return false
 		}
 		if !path.IsAbs(words[0]) {
-			d.problem(resolve(n), "", "exec: must begin with an absolute path, found %q", words[0])
+			d.problem(resolve(n), "such as /usr/bin/"+path.Base(words[0]), "exec: must begin with an absolute path, found %q", words[0])
 			return false
 		}
 		c.Exec = words

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -85,7 +86,7 @@ func (b *builder) unitFiles() {
 			continue
 		}
 		if path.Ext(name) == ".service" && !isDropIn && !f.Has("Service") {
-			b.c.at(place, "", "%s has no section [Service]", name)
+			b.noService(name, place, f, b.rendered[dest])
 		}
 		for _, l := range (&units.Definition{Name: name, Files: []*units.File{f}}).Install(dest) {
 			if fault := deniedLink(l.Path); fault != "" {
@@ -93,6 +94,20 @@ func (b *builder) unitFiles() {
 			}
 		}
 	}
+}
+
+// noService reports a service of which systemd would say that it has nothing to
+// start. Where ExecStart= stands in another section, that is the slip.
+func (b *builder) noService(name string, place plan.Place, f *units.File, rendered bool) {
+	hint := "write [Service] above the line ExecStart="
+	for _, a := range f.Assignments {
+		if strings.HasPrefix(a.Key, "Exec") && !rendered {
+			place.Line = a.Line
+			hint = fmt.Sprintf("%s= stands in [%s]: write [Service] above it", a.Key, a.Section)
+			break
+		}
+	}
+	b.c.at(place, hint, "%s has no section [Service]", name)
 }
 
 // deniedLink says why a link that enables a unit may not be made. The allowed
@@ -113,7 +128,20 @@ func (b *builder) syntax(place plan.Place, rendered bool, err error) {
 		return
 	}
 	place.Line = s.Line
-	b.c.at(place, "", "%s", s.Message)
+	b.c.at(place, syntaxHint(s.Message), "%s", s.Message)
+}
+
+var openHeader = regexp.MustCompile(`^bad section header "\[?([A-Za-z]+)\]?"$`)
+
+// syntaxHint says how a line of a unit file would be right.
+func syntaxHint(message string) string {
+	switch m := openHeader.FindStringSubmatch(message); {
+	case m != nil:
+		return "write [" + m[1] + "]"
+	case strings.HasSuffix(message, "stands before the first section"):
+		return "a line such as [Unit] or [Service] belongs above it"
+	}
+	return ""
 }
 
 // withoutQuote cuts what a message quotes from a rendered file: it may be a
@@ -165,9 +193,15 @@ func (b *builder) orderOfServices() {
 	_, err := units.Order(w.names, w.after)
 	var cycle *units.CycleError
 	if errors.As(err, &cycle) {
-		b.c.at(b.t.Origin[cycle.Members[0]], "", "%s", cycleMessage(cycle, b.t))
+		place := b.t.Origin[cycle.Members[0]]
+		if said, ok := b.afters[[2]string{cycle.Members[0], cycle.Members[1%len(cycle.Members)]}]; ok {
+			place = said
+		}
+		b.c.at(place, cycleHint, "%s", cycleMessage(cycle, b.t))
 	}
 }
+
+const cycleHint = "take one of them out of after: here, or out of After= and Before= in the units"
 
 func cycleMessage(cycle *units.CycleError, t *plan.Target) string {
 	members := append(slices.Clone(cycle.Members), cycle.Members[0])
@@ -177,5 +211,5 @@ func cycleMessage(cycle *units.CycleError, t *plan.Target) string {
 			places = append(places, s)
 		}
 	}
-	return fmt.Sprintf("services wait for each other: %s (%s)", strings.Join(members, " after "), strings.Join(places, ", "))
+	return fmt.Sprintf("services wait for each other: %s, see %s", strings.Join(members, " after "), strings.Join(places, ", "))
 }

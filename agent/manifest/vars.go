@@ -90,6 +90,6 @@ func (d *document) scalar(n *yaml.Node) any {
 		}
 		return n.Value
 	}
-	d.problem(n, "", "the YAML tag %s is not supported", n.ShortTag())
+	d.problem(n, "write text, and let the template make of it what it needs", "the YAML tag %s is not supported", n.ShortTag())
 	return nil
 }

@@ -41,7 +41,7 @@ func Wire(t *plan.Target, vendor map[string]units.Definition) error {
 	_, err := units.Order(w.names, w.after)
 	var cycle *units.CycleError
 	if errors.As(err, &cycle) {
-		c.at(t.Origin[cycle.Members[0]], "", "%s", cycleMessage(cycle, t))
+		c.at(t.Origin[cycle.Members[0]], cycleHint, "%s", cycleMessage(cycle, t))
 	}
 	if err := c.err(); err != nil {
 		return err

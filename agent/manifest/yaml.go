@@ -81,7 +81,7 @@ var grammar = regexp.MustCompile(`^did not find expected (<|node content|key|'-'
 
 func syntaxProblem(file string, text []byte, err error) Problem {
 	if line, col, ok := tabbed(text); ok {
-		return Problem{File: file, Line: line, Col: col, Message: "a tab cannot indent YAML", Hint: "use spaces"}
+		return Problem{File: file, Line: line, Col: col, Message: "a tab cannot indent YAML", Hint: "write spaces instead, as many as the lines around have"}
 	}
 	m := yamlFault.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -105,6 +105,8 @@ func yamlHint(message string) string {
 		return `a value with ": " in it must be quoted, and keys of one mapping must stand in one column`
 	case strings.Contains(message, "did not find expected key"), strings.Contains(message, "did not find expected '-'"):
 		return "look at the indentation here and in the line before"
+	case strings.Contains(message, "',' or '}'"), strings.Contains(message, "',' or ']'"):
+		return "a { or [ that opens here or before is not closed"
 	case strings.Contains(message, "cannot start any token"):
 		return "a value that starts with @, ` or % must be quoted"
 	case strings.Contains(message, "unknown anchor"), strings.Contains(message, "did not find expected alphabetic"):
@@ -210,8 +212,11 @@ func (d *document) items(n *yaml.Node, what string) []*yaml.Node {
 		return n.Content
 	}
 	hint := ""
-	if n.Kind == yaml.ScalarNode && !isNull(n) {
+	switch {
+	case n.Kind == yaml.ScalarNode && !isNull(n):
 		hint = fmt.Sprintf("write [%s]", n.Value)
+	case n.Kind == yaml.MappingNode:
+		hint = `write "- " before each element`
 	}
 	d.problem(n, hint, "%s must be a list, found %s", what, kindOf(n))
 	return nil
