@@ -8,6 +8,12 @@ import (
 	"evenkeel/units"
 )
 
+// Prediction is what the daemon does with a commit.
+type Prediction struct {
+	plan.Plan
+	Asks string // why a person is asked before any of it happens, "" when nobody is
+}
+
 // Predict says what the daemon does on a host that is at one target when a
 // commit asks for another: the same code on the record that the first one
 // leaves. A nil "from" is a host that evenkeel has not touched.
@@ -16,20 +22,21 @@ import (
 // paths before evenkeel came, no unit of the host ran, and none but those of the
 // target hang on each other. Directories that no target names are left out, since
 // most hosts have them.
-func Predict(from, to *plan.Target) plan.Plan {
+func Predict(from, to *plan.Target) Prediction {
 	h := &Host{Ledger: &Ledger{Version: ledgerVersion}}
 	n := now{state: plan.State{}, details: map[string]units.Detail{}}
 	if from != nil {
 		w := h.complete(from, "", "", n)
 		h.Ledger.Owned, h.Ledger.Found = w.owned, w.found
 		n.state = settledAt(w.to)
+		h.Ledger.Good = &Good{State: n.state}
 	}
 	w := h.complete(to, "", "", n)
 	p := plan.Diff(n.state, w.to, nil)
 	p.Paths = slices.DeleteFunc(p.Paths, func(s plan.PathStep) bool {
 		return isDirectory(s) && !names(from, s.Path) && !names(to, s.Path)
 	})
-	return p
+	return Prediction{p, h.Ledger.pruning(w).asks()}
 }
 
 // settledAt is how a host is seen once it was brought to a state: all units run,

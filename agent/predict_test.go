@@ -14,7 +14,7 @@ import (
 // the daemon made, word for word.
 func TestPredictIsWhatTheDaemonDoes(t *testing.T) {
 	const pairs = 400
-	steps, empty := 0, 0
+	steps, empty, asked := 0, 0, 0
 	for seed := range uint64(pairs) {
 		rng := rand.New(rand.NewPCG(seed, 7))
 		s := &scenario{seed: seed, version: 252, overtaken: map[string]bool{}, sick: map[string]bool{}}
@@ -22,6 +22,9 @@ func TestPredictIsWhatTheDaemonDoes(t *testing.T) {
 		w := newWorld(s)
 		first := ownOnly(newSpec(rng, nil))
 		next := ownOnly(newSpec(rng, first))
+		if seed%10 == 0 {
+			next = &spec{} // asks for nothing: a person is asked first
+		}
 		base, to := first.target("base", w), next.target("next", w)
 
 		fresh := Predict(nil, base)
@@ -29,7 +32,7 @@ func TestPredictIsWhatTheDaemonDoes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		comparePlans(t, seed, "a fresh host", fresh, planOf(t, h, base), nil, base)
+		comparePlans(t, seed, "a fresh host", fresh.Plan, planOf(t, h, base), nil, base)
 		if _, err := deployTarget(h, base); err != nil {
 			t.Fatal(err)
 		}
@@ -37,14 +40,23 @@ func TestPredictIsWhatTheDaemonDoes(t *testing.T) {
 			t.Fatalf("seed %d: the base commit is not good", seed)
 		}
 		predicted := Predict(base, to)
-		comparePlans(t, seed, "the next commit", predicted, planOf(t, h, to), base, to)
+		comparePlans(t, seed, "the next commit", predicted.Plan, planOf(t, h, to), base, to)
+		n, err := h.observe(context.Background(), to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if asks := h.Ledger.pruning(h.complete(to, "digest", "key", n)).asks(); asks != predicted.Asks {
+			t.Errorf("seed %d: predicted the question %q, the daemon asks %q", seed, predicted.Asks, asks)
+		} else if asks != "" {
+			asked++
+		}
 		steps += len(predicted.Steps()) + len(predicted.Paths)
 		if predicted.Empty() {
 			empty++
 		}
 	}
-	if steps < 4*pairs || empty == 0 {
-		t.Errorf("%d steps in %d pairs, %d of them without any: the test proves too little", steps, pairs, empty)
+	if steps < 4*pairs || empty == 0 || asked == 0 {
+		t.Errorf("%d steps in %d pairs, %d of them without any, %d asked about: the test proves too little", steps, pairs, empty, asked)
 	}
 }
 

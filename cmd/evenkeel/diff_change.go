@@ -39,7 +39,11 @@ type fileChange struct {
 // newChange compares what a host gets. Nothing is rendered yet: most hosts turn
 // out to have the change of another one.
 func newChange(from, to *plan.Target) *change {
-	c := &change{New: from == nil, plan: agent.Predict(from, to), from: from, to: to}
+	p := agent.Predict(from, to)
+	c := &change{New: from == nil, plan: p.Plan, from: from, to: to}
+	if p.Asks != "" {
+		c.Notes = append(c.Notes, "the host asks first: "+p.Asks+`; "evenkeel approve" there says that it is meant, or the trailer "Evenkeel-Allow-Prune: true" of the commit`)
+	}
 	if from == nil {
 		c.from = &plan.Target{}
 	}
