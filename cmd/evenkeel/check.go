@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -57,6 +60,9 @@ Exit codes:
 			r, err := check(cmd.Context(), dir, baseline{base, format == "json"}, s, cmd.InOrStdin())
 			if err != nil {
 				return err
+			}
+			if _, err := os.Stat(filepath.Join(dir, "fleet.yaml")); errors.Is(err, fs.ErrNotExist) {
+				u.note("there is no fleet.yaml in %q; \"evenkeel init DIR\" makes a repository to begin with", dir)
 			}
 			return r.tell(u, format, dir)
 		},
@@ -113,7 +119,7 @@ func check(ctx context.Context, dir string, base baseline, s subject, stdin io.R
 	if err != nil {
 		return nil, failed(err, "")
 	}
-	r.Problems = manifest.Sorted(append(r.Problems, v.problems...))
+	r.Problems = manifest.Sorted(slices.Concat(r.Problems, v.problems, committedFaults(dir)))
 	r.Units, r.Note = v.outcome()
 	r.sort()
 	return r, nil
