@@ -68,6 +68,8 @@ func (c *changes) markdown(problems manifest.Problems, warnings []plan.Warning) 
 func (c *changes) summary() string {
 	what := fmt.Sprintf("**%d of %s change.**", len(c.changed), count(len(c.hosts), "host"))
 	switch {
+	case len(c.changed) == 1:
+		what = fmt.Sprintf("**1 of %s changes.**", count(len(c.hosts), "host"))
 	case len(c.hosts) == 0:
 		what = "**nothing could be compared.**"
 	case len(c.changed) == 0:
