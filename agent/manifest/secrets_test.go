@@ -100,15 +100,19 @@ func TestWhatHoldsASecretIsOne(t *testing.T) {
 		{"{{ if eq .vars.db.password \"x\" }}a{{ else }}b{{ end }}", true},
 		{"{{ if .vars.db.password }}auth on{{ end }}", true},
 		{"{{ define \"p\" }}{{ .db.password }}{{ end }}{{ template \"p\" .vars }}", true},
+		{"{{ include \"login\" .vars }}", true},
+		{"{{ include \"place\" .vars }}", false},
 	} {
 		tree := fstest.MapFS{
-			"fleet.yaml":                  {Data: []byte("hosts:\n  - {match: \"*\", roles: [web]}\n")},
-			"vars.yaml":                   {Data: []byte(vars)},
-			"roles/web/files/etc/a.tmpl":  {Data: []byte(row.template)},
-			"roles/web/files/etc/motd":    {Data: []byte("hello")},
-			"roles/web/files/etc/k.age":   {Data: []byte(sealFor("ours", "k3y"))},
-			"roles/web/files/etc/b.tmpl":  {Data: []byte("{{ .role }}")},
-			"roles/web/files/etc/sub/x.c": {Data: []byte("x")},
+			"fleet.yaml":                     {Data: []byte("hosts:\n  - {match: \"*\", roles: [web]}\n")},
+			"vars.yaml":                      {Data: []byte(vars)},
+			"roles/web/files/etc/a.tmpl":     {Data: []byte(row.template)},
+			"roles/web/templates/login.tmpl": {Data: []byte("{{ with .db }}{{ b64enc .password }}{{ end }}")},
+			"roles/web/templates/place.tmpl": {Data: []byte("{{ .db.host }}:{{ .port }}")},
+			"roles/web/files/etc/motd":       {Data: []byte("hello")},
+			"roles/web/files/etc/k.age":      {Data: []byte(sealFor("ours", "k3y"))},
+			"roles/web/files/etc/b.tmpl":     {Data: []byte("{{ .role }}")},
+			"roles/web/files/etc/sub/x.c":    {Data: []byte("x")},
 		}
 		target, err := Load(tree, someFacts(), Options{Decrypt: fakeKeys("ours")})
 		if err != nil {
