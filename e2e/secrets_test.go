@@ -267,8 +267,7 @@ func (s *safe) lose() {
 	s.waitGood(s.repo.Head())
 }
 
-// asCredential hands the identity to systemd, sealed, and uses the host's ssh key
-// beside it.
+// asCredential hands the identity to systemd, which keeps it sealed.
 func (s *safe) asCredential() {
 	s.t.Helper()
 	h := s.host
