@@ -11,6 +11,7 @@ readonly wanted=(
 	git:git                          # the Git servers
 	sshd:openssh-server              # the same over ssh
 	ssh-keygen:openssh-client        # their keys
+	gpg:gnupg                        # the signatures of commits
 	nginx:nginx-light                # a validator and a service that people really use
 	promtool:prometheus              # the judge of /metrics
 	rpm:rpm                          # the judge of the rpm

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -157,31 +158,56 @@ func (r *Repo) trimShallow(head plumbing.Hash) error {
 	return r.store.SetShallow(keep)
 }
 
-// Relate is Ancestry with the server's help: when the window of the cache does
-// not answer, up to 5,000 commits of history are fetched into a throw-away
-// repository in dir, without their trees where the server can leave them out.
-// The answer is Unknown when that was not enough or not possible.
-// Errors are of type *Error.
-func Relate(ctx context.Context, remote Remote, dir, old, new string) (Ancestry, error) {
-	at, err := remote.place()
-	if err != nil {
-		return Unknown, public("read the history of", remote.shown(), credentials{}, err)
-	}
-	repo, err := OpenFetched(remote, dir)
-	if err != nil {
-		return Unknown, err
-	}
-	answer, err := repo.Ancestry(old, new)
-	repo.Close()
-	if err != nil || answer != Unknown || at.scheme == "local" {
-		return answer, err
-	}
-	secrets, _ := remote.credentials(at.user)
-	answer, err = generations{dir}.probe(ctx, remote, at, plumbing.NewHash(old), plumbing.NewHash(new))
-	return answer, public("read the history of", remote.shown(), secrets, err)
+// Question is what somebody will want to know about the history of a commit.
+type Question struct {
+	Old []string // commits whose Ancestry will be asked for; "" is passed over
+	All string   // the commit since which every one will be verified, "" for none
 }
 
-func (c generations) probe(ctx context.Context, remote Remote, at place, old, new plumbing.Hash) (Ancestry, error) {
+// Reach makes sure that questions about a fetched commit can be answered from
+// dir. When the window of the cache does not do, up to 5,000 commits of history
+// are fetched beside it, without their trees where the server can leave them
+// out; they stay until the next Fetch. It is no error when that was not enough
+// or not possible: then the answer stays Unknown. Errors are of type *Error.
+func Reach(ctx context.Context, remote Remote, dir string, about Tip, q Question) error {
+	at, err := remote.place()
+	if err != nil {
+		return public("read the history of", remote.shown(), credentials{}, err)
+	}
+	if at.scheme == "local" {
+		return nil
+	}
+	repo, err := Open(dir)
+	if err != nil {
+		return err
+	}
+	known := repo.answers(about.Commit, q)
+	repo.Close()
+	if known {
+		return nil
+	}
+	secrets, _ := remote.credentials(at.user)
+	return public("read the history of", remote.shown(), secrets, generations{dir}.probe(ctx, remote, at, about))
+}
+
+// answers reports whether what is here is enough.
+func (r *Repo) answers(commit string, q Question) bool {
+	for _, old := range q.Old {
+		if old == "" {
+			continue
+		}
+		if answer, err := r.Ancestry(old, commit); err != nil || answer == Unknown {
+			return false
+		}
+	}
+	if q.All == "" {
+		return true
+	}
+	_, err := r.since(plumbing.NewHash(q.All), plumbing.NewHash(commit))
+	return err == nil
+}
+
+func (c generations) probe(ctx context.Context, remote Remote, at place, about Tip) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTime, errDeadline)
 	defer cancel()
 	path, err := c.scratch()
@@ -189,32 +215,32 @@ func (c generations) probe(ctx context.Context, remote Remote, at place, old, ne
 		defer os.RemoveAll(path)
 	}
 	if err != nil {
-		return Unknown, err
+		return err
 	}
 	repo, err := openBare(path)
 	if err != nil {
-		return Unknown, err
+		return err
 	}
 	defer repo.Close()
 	from, err := remote.server(at)
 	if err != nil {
-		return Unknown, err
+		return err
 	}
 	defer from.close()
-	a, err := from.advert(ctx, remote.Branch)
+	a, err := from.advert(ctx)
 	if err != nil {
-		return Unknown, err
+		return err
 	}
-	if a.head != new {
-		return Unknown, fail(Unreachable, "the branch moved in between")
+	if a.tip.public() != about {
+		return fail(Unreachable, "the %s moved in between", kindOfRef(remote.ref()))
 	}
-	err = pull(ctx, from, a.caps, repo, wish{want: new, depth: probeDepth, bare: true})
+	err = pull(ctx, from, a, repo, wish{want: a.tip.want(), depth: probeDepth, bare: true})
 	var own *Error
 	if errors.As(err, &own) && own.Reason == Limit {
-		return Unknown, nil // a server without filters, and a long history of large files
+		return nil // a server without filters, and a long history of large files
 	}
 	if err != nil {
-		return Unknown, err
+		return err
 	}
-	return repo.ancestry(old, new)
+	return os.Rename(path, filepath.Join(c.dir, historyName))
 }

@@ -19,12 +19,12 @@ func BenchmarkIdlePoll(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			poller := NewPoller(remote)
 			defer poller.Close()
-			if _, err := poller.Head(b.Context()); err != nil {
+			if _, err := poller.Tip(b.Context()); err != nil {
 				b.Fatal(err)
 			}
 			before := cpuTime(b)
 			for b.Loop() {
-				if _, err := poller.Head(b.Context()); err != nil {
+				if _, err := poller.Tip(b.Context()); err != nil {
 					b.Fatal(err)
 				}
 			}

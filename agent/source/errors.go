@@ -24,6 +24,9 @@ const (
 	Garbage     Reason = "garbage"     // an answer or an object that is not what Git would write
 	Limit       Reason = "limit"       // larger than we are willing, or this disk is able, to take
 	Rewritten   Reason = "rewritten"   // the branch does not continue from the commit that was applied
+
+	BadSignature Reason = "signature" // nobody whom the host's config names signed it
+	TooOld       Reason = "too-old"   // it does not contain the commit that the host's config names as the oldest
 )
 
 // Error is why a commit could not be had. The text is a whole sentence of the

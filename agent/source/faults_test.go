@@ -31,7 +31,7 @@ func TestBranchIsForcePushedDeletedAndMadeAgain(t *testing.T) {
 			dir := filepath.Join(t.TempDir(), "cache")
 			fetch := func(want string) {
 				t.Helper()
-				got, err := Fetch(t.Context(), remote, dir)
+				got, err := fetchCommit(t.Context(), remote, dir)
 				if err != nil || got != want {
 					t.Fatalf("Fetch gave %q, %v; want %q", got, err, want)
 				}
@@ -55,7 +55,7 @@ func TestBranchIsForcePushedDeletedAndMadeAgain(t *testing.T) {
 			g.run(g.bare, "update-ref", "-d", "refs/heads/main")
 			_, err := Head(t.Context(), remote)
 			wantReason(t, err, NoBranch)
-			_, err = Fetch(t.Context(), remote, dir)
+			_, err = fetchCommit(t.Context(), remote, dir)
 			wantReason(t, err, NoBranch)
 			g.run(g.bare, "update-ref", "refs/heads/main/x", root)
 			_, err = Head(t.Context(), remote)
@@ -72,7 +72,7 @@ func TestEmptyRepositoryHasNoBranch(t *testing.T) {
 	for name, remote := range remotes(g) {
 		_, err := Head(t.Context(), remote)
 		t.Log(name, wantReason(t, err, NoBranch))
-		_, err = Fetch(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
+		_, err = fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
 		wantReason(t, err, NoBranch)
 	}
 }
@@ -121,7 +121,7 @@ func TestServersThatMisbehave(t *testing.T) {
 			remote := Remote{URL: server.URL + "/repo.git", Branch: "main"}
 			for what, err := range map[string]error{
 				"Head":  second(Head(t.Context(), remote)),
-				"Fetch": second(Fetch(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))),
+				"Fetch": second(fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))),
 			} {
 				said := wantReason(t, err, row.want)
 				if strings.ContainsAny(said, "\x1b\n\x00") {
@@ -150,11 +150,11 @@ func TestRedirectOnTheSameHostIsFollowed(t *testing.T) {
 	poller := NewPoller(remote)
 	defer poller.Close()
 	for range 2 {
-		if got, err := poller.Head(t.Context()); err != nil || got != want {
+		if got, err := poller.Tip(t.Context()); err != nil || got.Commit != want {
 			t.Errorf("Head gave %q, %v; want %q", got, err, want)
 		}
 	}
-	if got, err := Fetch(t.Context(), remote, filepath.Join(t.TempDir(), "cache")); err != nil || got != want {
+	if got, err := fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache")); err != nil || got != want {
 		t.Errorf("Fetch gave %q, %v; want %q", got, err, want)
 	}
 }
@@ -182,7 +182,7 @@ func TestUnreachable(t *testing.T) {
 			if name == "ssh, no such repository" && !strings.Contains(said, "does not appear to be a git repository") {
 				t.Errorf("the text %q leaves out what the server says", said)
 			}
-			_, err = Fetch(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
+			_, err = fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
 			wantReason(t, err, Unreachable)
 		})
 	}
@@ -194,11 +194,11 @@ func TestUnreachableServerLeavesTheCacheAlone(t *testing.T) {
 	want := g.push("one")
 	server := httptest.NewServer(g.backend())
 	remote, dir := Remote{URL: server.URL + "/repo.git", Branch: "main"}, filepath.Join(t.TempDir(), "cache")
-	if _, err := Fetch(t.Context(), remote, dir); err != nil {
+	if _, err := fetchCommit(t.Context(), remote, dir); err != nil {
 		t.Fatal(err)
 	}
 	server.Close()
-	_, err := Fetch(t.Context(), remote, dir)
+	_, err := fetchCommit(t.Context(), remote, dir)
 	wantReason(t, err, Unreachable)
 	repo, err := Open(dir)
 	if err != nil {
@@ -257,7 +257,7 @@ func TestSilentServerIsGivenUpWithTheContext(t *testing.T) {
 			wantReason(t, err, Unreachable)
 			ctx, cancel = context.WithTimeout(t.Context(), 50*time.Millisecond)
 			defer cancel()
-			_, err = Fetch(ctx, remote, filepath.Join(t.TempDir(), "cache"))
+			_, err = fetchCommit(ctx, remote, filepath.Join(t.TempDir(), "cache"))
 			wantReason(t, err, Unreachable)
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("it took %s", took)
@@ -287,7 +287,7 @@ func TestServerThatStallsIsGivenUpWithoutTheContext(t *testing.T) {
 	}
 	defer server.close()
 	server.stall = 50 * time.Millisecond
-	if _, err := server.head(t.Context(), "main"); !errors.Is(err, errStalled) || reasonOf(err) != Unreachable {
+	if _, err := server.tip(t.Context()); !errors.Is(err, errStalled) || reasonOf(err) != Unreachable {
 		t.Errorf("got %v, want %v", err, errStalled)
 	}
 }
@@ -352,7 +352,7 @@ func TestBasicAuthAndTokens(t *testing.T) {
 			remote := g.serve(guard(row.user))
 			remote.Auth = row.auth
 			head, err := Head(t.Context(), remote)
-			commit, second := Fetch(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
+			commit, second := fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
 			if row.ok {
 				if err != nil || second != nil || head != want || commit != want {
 					t.Errorf("got %q, %v and %q, %v", head, err, commit, second)
@@ -393,7 +393,7 @@ func TestCredentialsAreNeverRepeated(t *testing.T) {
 		remote := Remote{URL: server.URL + "/r.git", Branch: "main", Auth: Auth{Username: "ada", TokenFile: token}}
 		for _, err := range []error{
 			second(Head(t.Context(), remote)),
-			second(Fetch(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))),
+			second(fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))),
 		} {
 			if err == nil || strings.Contains(err.Error(), canary) || strings.Contains(err.Error(), basic) {
 				t.Errorf("%s: the error is %q", name, err)

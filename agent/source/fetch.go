@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strings"
 	"time"
 
 	"github.com/go-git/go-git/v5/plumbing"
@@ -21,9 +22,9 @@ const (
 
 var errDeadline = errors.New("it took longer than allowed")
 
-// Fetch brings the newest commit of the branch, with its whole tree and the 50
+// Fetch brings the commit that a remote follows, with its whole tree and the 50
 // commits behind it, into the cache directory, and gives its hash. The hash is
-// that of the ref as it was fetched, which may be newer than what Head said.
+// that of the ref as it was fetched, which may be newer than what a Poller said.
 //
 // The current generation is used when it can be; on any doubt about it, and
 // after 40 packs, a new one is cloned beside it and takes its place. A network
@@ -32,35 +33,28 @@ var errDeadline = errors.New("it took longer than allowed")
 //
 // Fetch parses what a server sends; run it where a crash does no harm. Two
 // Fetches of one directory must not run at once.
-func Fetch(ctx context.Context, remote Remote, dir string) (commit string, err error) {
+func Fetch(ctx context.Context, remote Remote, dir string) (got Tip, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTime, errDeadline)
 	defer cancel()
 	at, err := remote.place()
 	secrets, _ := remote.credentials(at.user)
 	defer func() { err = public("fetch", remote.shown(), secrets, err) }()
 	if err != nil {
-		return "", err
+		return Tip{}, err
 	}
 	if at.scheme == "local" {
-		head, err := localHead(at.path, remote.Branch)
-		return hexOf(head), err
+		seen, err := localTip(at.path, remote)
+		return seen.public(), err
 	}
 	c := generations{dir}
 	if err := c.tidy(); err != nil {
-		return "", err
+		return Tip{}, err
 	}
-	head, err := c.update(ctx, remote, at)
+	seen, err := c.update(ctx, remote, at)
 	if doubtful(err) {
-		head, err = c.clone(ctx, remote, at)
+		seen, err = c.clone(ctx, remote, at)
 	}
-	return hexOf(head), err
-}
-
-func hexOf(hash plumbing.Hash) string {
-	if hash.IsZero() {
-		return ""
-	}
-	return hash.String()
+	return seen.public(), err
 }
 
 // doubtful reports whether a failed update says more about our cache than about
@@ -78,64 +72,87 @@ func doubtful(err error) bool {
 }
 
 // update fetches into the current generation.
-func (c generations) update(ctx context.Context, remote Remote, at place) (plumbing.Hash, error) {
+func (c generations) update(ctx context.Context, remote Remote, at place) (tip, error) {
 	repo, err := c.open()
 	if err != nil {
-		return plumbing.ZeroHash, errRenew
+		return tip{}, errRenew
 	}
 	defer repo.Close()
 	before, err := repo.tracked()
 	if err != nil {
-		return plumbing.ZeroHash, errRenew
+		return tip{}, errRenew
 	}
 	return repo.take(ctx, remote, at, before)
 }
 
 // clone fetches into a new generation and makes it the current one.
-func (c generations) clone(ctx context.Context, remote Remote, at place) (head plumbing.Hash, err error) {
+func (c generations) clone(ctx context.Context, remote Remote, at place) (seen tip, err error) {
 	path, err := c.scratch()
 	if path != "" {
 		defer os.RemoveAll(path) // nothing is there any more once it was promoted
 	}
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return tip{}, err
 	}
 	repo, err := openBare(path)
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return tip{}, err
 	}
-	head, err = repo.take(ctx, remote, at, plumbing.ZeroHash)
+	seen, err = repo.take(ctx, remote, at, plumbing.ZeroHash)
 	repo.Close()
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return tip{}, err
 	}
-	return head, c.promote(path)
+	return seen, c.promote(path)
 }
 
-// take fetches the branch, proves that all of it is there, and only then moves
-// the tracked ref.
-func (r *Repo) take(ctx context.Context, remote Remote, at place, before plumbing.Hash) (plumbing.Hash, error) {
+// take fetches what the remote follows, proves that all of it is there, and only
+// then moves the tracked ref.
+func (r *Repo) take(ctx context.Context, remote Remote, at place, before plumbing.Hash) (tip, error) {
 	from, err := remote.server(at)
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return tip{}, err
 	}
 	defer from.close()
-	a, err := from.advert(ctx, remote.Branch)
+	a, err := from.advert(ctx)
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return tip{}, err
 	}
-	if r.complete(ctx, a.head) != nil {
-		w := wish{want: a.head, haves: r.haves(before), depth: window}
-		if err := pull(ctx, from, a.caps, r, w); err != nil {
-			return plumbing.ZeroHash, err
+	if r.holds(ctx, a.tip) != nil {
+		w := wish{want: a.tip.want(), haves: r.haves(before), depth: window}
+		if err := pull(ctx, from, a, r, w); err != nil {
+			return tip{}, remote.explainPin(err)
 		}
-		if err := r.complete(ctx, a.head); err != nil {
-			return plumbing.ZeroHash, err
+		if err := r.holds(ctx, a.tip); err != nil {
+			return tip{}, err
 		}
 	}
-	if err := r.trimShallow(a.head); err != nil {
-		return plumbing.ZeroHash, err
+	if err := r.trimShallow(a.tip.commit); err != nil {
+		return tip{}, err
 	}
-	ref := plumbing.NewHashReference(tracked, a.head)
-	return a.head, r.store.SetReference(ref)
+	ref := plumbing.NewHashReference(tracked, a.tip.commit)
+	return a.tip, r.store.SetReference(ref)
+}
+
+// holds proves that a tip is here whole: the tag that names it, the commit and
+// its tree.
+func (r *Repo) holds(ctx context.Context, t tip) error {
+	if !t.tag.IsZero() {
+		named, err := r.peel(t.tag)
+		if err != nil {
+			return err
+		}
+		if named.commit != t.commit {
+			return fail(Garbage, "the server says that the tag points at %q, and it points at %q", t.commit, named.commit)
+		}
+	}
+	return r.complete(ctx, t.commit)
+}
+
+// explainPin says what a server means that does not give out a pinned commit.
+func (r Remote) explainPin(err error) error {
+	if r.Commit == "" || !strings.Contains(err.Error(), "not our ref") {
+		return err
+	}
+	return fail(NoBranch, "commit %q: the repository has no such commit, or its server gives out branches and tags only (%s)", r.Commit, err)
 }

@@ -55,7 +55,7 @@ func (c generations) tidy() error {
 	keep, _ := c.current()
 	for _, entry := range entries {
 		name := entry.Name()
-		ours := strings.HasPrefix(name, "gen-") || strings.HasPrefix(name, "new-")
+		ours := strings.HasPrefix(name, "gen-") || strings.HasPrefix(name, "new-") || name == historyName
 		if path := filepath.Join(c.dir, name); ours && path != keep {
 			if err := os.RemoveAll(path); err != nil {
 				return err
@@ -101,6 +101,17 @@ func (c generations) scratch() (path string, err error) {
 		return path, err
 	}
 	return path, os.WriteFile(filepath.Join(path, "HEAD"), []byte("ref: "+tracked+"\n"), 0o600)
+}
+
+// historyName is where Reach leaves old commits, until the next fetch.
+const historyName = "history"
+
+func (c generations) openHistory() (*Repo, error) {
+	path := filepath.Join(c.dir, historyName)
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	return openBare(path)
 }
 
 // promote makes a scratch repository the current generation.

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/pem"
@@ -239,4 +240,10 @@ func wantReason(t testing.TB, err error, want Reason) string {
 		t.Errorf("the text %q does not read as a sentence", own.Text)
 	}
 	return own.Text
+}
+
+// fetchCommit is Fetch for who wants the commit alone.
+func fetchCommit(ctx context.Context, remote Remote, dir string) (string, error) {
+	got, err := Fetch(ctx, remote, dir)
+	return got.Commit, err
 }

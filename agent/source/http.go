@@ -11,9 +11,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 )
 
 const (
@@ -95,56 +92,60 @@ func checkRedirect(next *http.Request, before []*http.Request) error {
 	return nil
 }
 
-// head asks where the branch points. The first call asks for the greeting and
-// learns whether the server speaks protocol v2; with v2 each later call is one
-// small POST, whatever the number of refs.
-func (s *httpServer) head(ctx context.Context, branch string) (plumbing.Hash, error) {
+// tip asks where the ref points. The first call asks for the greeting and learns
+// whether the server speaks protocol v2; with v2 each later call is one small
+// POST, whatever the number of refs.
+func (s *httpServer) tip(ctx context.Context) (tip, error) {
 	if s.v2 {
-		head, err := s.lsRefs(ctx, branch)
+		seen, err := s.lsRefs(ctx)
 		if err == nil || reasonOf(err) != Garbage {
-			return head, err
+			return seen, err
 		}
 		s.v2 = false // moved, or replaced by an older server: greet it anew
 	}
-	a, err := s.greet(ctx, branch, true)
-	if err != nil || !a.v2 {
-		return a.head, err
-	}
-	head, err := s.lsRefs(ctx, branch)
-	s.v2 = err == nil
-	return head, err
+	a, err := s.advert(ctx)
+	s.v2 = err == nil && a.v2
+	return a.tip, err
 }
 
-func (s *httpServer) lsRefs(ctx context.Context, branch string) (plumbing.Hash, error) {
-	answer, err := s.ask(ctx, http.MethodPost, "/git-upload-pack", lsRefs(branch), true, maxRefAnswer)
+func (s *httpServer) lsRefs(ctx context.Context) (tip, error) {
+	answer, err := s.ask(ctx, http.MethodPost, "/git-upload-pack", lsRefs(s.remote.ref()), true, maxRefAnswer)
 	if err != nil {
-		return plumbing.ZeroHash, err
+		return tip{}, err
 	}
 	defer answer.Close()
-	head, err := readLsRefs(answer, branch)
+	seen, err := readLsRefs(answer, s.remote.ref())
 	if err == nil {
 		// Read to the end, so that the connection can be used again.
 		_, err = io.Copy(io.Discard, answer)
 	}
-	return head, err
+	if err != nil {
+		return tip{}, err
+	}
+	return s.remote.settle(seen)
 }
 
-// advert reads the greeting of protocol v0, which the pack request needs.
-func (s *httpServer) advert(ctx context.Context, branch string) (advert, error) {
-	a, err := s.greet(ctx, branch, false)
-	if err == nil && a.v2 {
-		return a, fail(Garbage, "the server speaks only Git protocol v2, which is not supported for fetching")
+// advert reads the greeting and, with protocol v2, asks for the ref.
+func (s *httpServer) advert(ctx context.Context) (advert, error) {
+	a, err := s.greet(ctx)
+	switch {
+	case err != nil:
+		return a, err
+	case a.v2:
+		a.tip, err = s.lsRefs(ctx)
+		return a, err
 	}
+	a.tip, err = s.remote.settle(a.tip)
 	return a, err
 }
 
-func (s *httpServer) greet(ctx context.Context, branch string, v2 bool) (advert, error) {
-	answer, err := s.ask(ctx, http.MethodGet, "/info/refs", "", v2, maxWire)
+func (s *httpServer) greet(ctx context.Context) (advert, error) {
+	answer, err := s.ask(ctx, http.MethodGet, "/info/refs", "", true, maxWire)
 	if err != nil {
 		return advert{}, err
 	}
 	defer answer.Close()
-	a, err := readAdvert(answer, branch)
+	a, err := readAdvert(answer, s.remote.ref())
 	if err != nil {
 		return a, err
 	}
@@ -157,12 +158,8 @@ func (s *httpServer) greet(ctx context.Context, branch string, v2 bool) (advert,
 }
 
 // pack asks for objects.
-func (s *httpServer) pack(ctx context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
-	var body strings.Builder
-	if err := encodeRequest(&body, request); err != nil {
-		return nil, err
-	}
-	return s.ask(ctx, http.MethodPost, "/git-upload-pack", body.String(), false, maxWire)
+func (s *httpServer) pack(ctx context.Context, request string, v2 bool) (io.ReadCloser, error) {
+	return s.ask(ctx, http.MethodPost, "/git-upload-pack", request, v2, maxWire)
 }
 
 func (s *httpServer) close() { s.client.CloseIdleConnections() }

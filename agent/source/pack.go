@@ -4,19 +4,20 @@ import (
 	"context"
 	"errors"
 	"io"
+	"strings"
 
 	"github.com/go-git/go-git/v5/plumbing"
 	"github.com/go-git/go-git/v5/plumbing/format/packfile"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"github.com/go-git/go-git/v5/plumbing/protocol/packp/capability"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
+	demux "github.com/go-git/go-git/v5/plumbing/protocol/packp/sideband"
 )
 
 // server is the other side of a fetch, over http or ssh.
 type server interface {
-	head(ctx context.Context, branch string) (plumbing.Hash, error)
-	advert(ctx context.Context, branch string) (advert, error)
-	pack(ctx context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error)
+	tip(ctx context.Context) (tip, error)
+	advert(ctx context.Context) (advert, error)
+	pack(ctx context.Context, request string, v2 bool) (io.ReadCloser, error)
 	close()
 }
 
@@ -37,17 +38,21 @@ type wish struct {
 }
 
 // pull asks for a pack and stores its objects. It does not move any ref.
-func pull(ctx context.Context, from server, caps *capability.List, into *Repo, w wish) error {
-	request, err := newRequest(caps, into, w)
+func pull(ctx context.Context, from server, a advert, into *Repo, w wish) error {
+	shallow, err := into.store.Shallow()
 	if err != nil {
 		return err
 	}
-	body, err := from.pack(ctx, request)
+	request, receive, err := compose(a, w, shallow)
+	if err != nil {
+		return err
+	}
+	body, err := from.pack(ctx, request, a.v2)
 	if err != nil {
 		return orCause(ctx, err)
 	}
 	defer body.Close()
-	if err := receive(body, request, into); err != nil {
+	if err := receive(body, into); err != nil {
 		// What the parsers say about a cut stream is less than what cut it.
 		if a, is := body.(*answer); is && a.broken != nil {
 			err = a.broken
@@ -57,7 +62,22 @@ func pull(ctx context.Context, from server, caps *capability.List, into *Repo, w
 	return nil
 }
 
-func newRequest(caps *capability.List, into *Repo, w wish) (*packp.UploadPackRequest, error) {
+// compose writes the request for a pack, and says how its answer is read.
+func compose(a advert, w wish, shallow []plumbing.Hash) (request string, receive func(io.ReadCloser, *Repo) error, err error) {
+	if a.v2 {
+		request, err = fetchV2(a.fetch, w, shallow)
+		return request, func(body io.ReadCloser, into *Repo) error { return receiveV2(body, into) }, err
+	}
+	v0, err := newRequest(a.caps, w, shallow)
+	if err != nil {
+		return "", nil, err
+	}
+	var text strings.Builder
+	err = encodeRequest(&text, v0)
+	return text.String(), func(body io.ReadCloser, into *Repo) error { return receiveV0(body, v0, into) }, err
+}
+
+func newRequest(caps *capability.List, w wish, shallow []plumbing.Hash) (*packp.UploadPackRequest, error) {
 	if !caps.Supports(capability.Shallow) {
 		return nil, fail(Garbage, "the server does not offer shallow fetches")
 	}
@@ -77,10 +97,6 @@ func newRequest(caps *capability.List, into *Repo, w wish) (*packp.UploadPackReq
 		}
 		request.Filter = packp.FilterTreeDepth(0)
 	}
-	shallow, err := into.store.Shallow()
-	if err != nil {
-		return nil, err
-	}
 	request.Wants = []plumbing.Hash{w.want}
 	request.Haves = w.haves
 	request.Shallows = shallow
@@ -99,15 +115,15 @@ func encodeRequest(to io.Writer, request *packp.UploadPackRequest) error {
 	return err
 }
 
-// receive reads the answer to a pack request: what is shallow now, then the pack.
-func receive(body io.ReadCloser, request *packp.UploadPackRequest, into *Repo) error {
+// receiveV0 reads the answer to a pack request: what is shallow now, then the pack.
+func receiveV0(body io.ReadCloser, request *packp.UploadPackRequest, into *Repo) error {
 	response := packp.NewUploadPackResponse(request)
 	if err := response.Decode(body); err != nil {
 		return err
 	}
 	var stream io.Reader = response
 	if request.Capabilities.Supports(capability.Sideband64k) {
-		stream = sideband.NewDemuxer(sideband.Sideband64k, response)
+		stream = demux.NewDemuxer(demux.Sideband64k, response)
 	}
 	err := packfile.UpdateObjectStorage(into.store, stream)
 	if err != nil && !errors.Is(err, packfile.ErrEmptyPackfile) {

@@ -56,23 +56,25 @@ func pkt(line string) string {
 
 // advert is what we need of a server's greeting.
 type advert struct {
-	head plumbing.Hash
-	caps *capability.List
-	v2   bool // the server offered protocol v2 instead; nothing else is set
+	tip   tip
+	caps  *capability.List // of protocol v0
+	v2    bool             // the server speaks protocol v2: no tip yet
+	fetch string           // v2: features of its fetch
 }
 
 // readAdvert reads a greeting line by line, keeping only the wanted ref: a
 // repository may have hundreds of thousands.
-func readAdvert(r io.Reader, branch string) (advert, error) {
-	a := advert{caps: capability.NewList()}
+func readAdvert(r io.Reader, ref string) (advert, error) {
+	a, list := advert{caps: capability.NewList()}, refReader{ref: ref}
 	first := true
 	for {
 		line, err := readPkt(r)
 		if err == errFlush {
 			if first {
-				return a, noBranch(branch, "the repository is empty")
+				return a, noRef(ref, "the repository is empty")
 			}
-			break
+			a.tip = list.seen
+			return a, nil
 		}
 		if err == io.EOF {
 			err = io.ErrUnexpectedEOF
@@ -89,7 +91,8 @@ func readAdvert(r io.Reader, branch string) (advert, error) {
 				}
 				continue
 			case text == "version 2":
-				return advert{v2: true}, nil
+				fetch, err := readV2Greeting(r)
+				return advert{v2: true, fetch: fetch}, err
 			case text == "version 1":
 				continue
 			}
@@ -101,14 +104,10 @@ func readAdvert(r io.Reader, branch string) (advert, error) {
 			return a, err
 		}
 		first = false
-		if err := a.takeRef(text, branch); err != nil {
+		if err := list.take(text); err != nil {
 			return a, err
 		}
 	}
-	if a.head.IsZero() {
-		return a, noBranch(branch, "the repository has no such branch")
-	}
-	return a, nil
 }
 
 func (a *advert) takeCapabilities(text string, first bool) (string, error) {
@@ -122,23 +121,6 @@ func (a *advert) takeCapabilities(text string, first bool) (string, error) {
 	return text, nil
 }
 
-func (a *advert) takeRef(text, branch string) error {
-	hash, name, found := strings.Cut(text, " ")
-	if !found {
-		return fail(Garbage, "the server's list of branches is broken")
-	}
-	if name != "refs/heads/"+branch {
-		return nil
-	}
-	head, err := parseHash(hash)
-	a.head = head
-	return err
-}
-
-func noBranch(branch, why string) error {
-	return fail(NoBranch, "branch %q: %s", branch, why)
-}
-
 // parseHash reads 40 hex digits.
 func parseHash(text string) (plumbing.Hash, error) {
 	if len(text) == 64 {
@@ -149,33 +131,4 @@ func parseHash(text string) (plumbing.Hash, error) {
 		return plumbing.ZeroHash, fail(Garbage, "%q is not a commit hash", printable(text, 64))
 	}
 	return hash, nil
-}
-
-// lsRefs is the protocol v2 question for one branch.
-func lsRefs(branch string) string {
-	return pkt("command=ls-refs\n") + "0001" + pkt("ref-prefix refs/heads/"+branch+"\n") + "0000"
-}
-
-// readLsRefs reads the answer to lsRefs.
-func readLsRefs(r io.Reader, branch string) (plumbing.Hash, error) {
-	var a advert
-	for {
-		line, err := readPkt(r)
-		if err == errFlush {
-			break
-		}
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
-		}
-		if err != nil {
-			return plumbing.ZeroHash, err
-		}
-		if err := a.takeRef(strings.TrimSuffix(string(line), "\n"), branch); err != nil {
-			return plumbing.ZeroHash, err
-		}
-	}
-	if a.head.IsZero() {
-		return plumbing.ZeroHash, noBranch(branch, "the repository has no such branch")
-	}
-	return a.head, nil
 }

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"time"
-
-	"github.com/go-git/go-git/v5/plumbing"
 )
 
 // pollTime bounds one question for the head of the branch.
@@ -24,50 +22,50 @@ type Poller struct {
 	http   *httpServer
 }
 
-// NewPoller makes a Poller. Nothing is read or dialled before Head.
+// NewPoller makes a Poller. Nothing is read or dialled before Tip.
 func NewPoller(remote Remote) *Poller { return &Poller{remote: remote} }
 
-// Head gives the commit that the branch points at now. Errors are of type *Error.
-func (p *Poller) Head(ctx context.Context) (string, error) {
+// Tip gives the commit that is followed, as it is now. Errors are of type *Error.
+func (p *Poller) Tip(ctx context.Context) (Tip, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pollTime, errDeadline)
 	defer cancel()
 	at, err := p.remote.place()
-	head := plumbing.ZeroHash
+	var seen tip
 	if err == nil {
-		head, err = p.head(ctx, at)
+		seen, err = p.tip(ctx, at)
 	}
 	if err != nil {
 		if reasonOf(err) == AuthFailed {
 			p.Close() // the CA file is read when the client is made
 		}
 		secrets, _ := p.remote.credentials(at.user)
-		return "", public("look at", p.remote.shown(), secrets, err)
+		return Tip{}, public("look at", p.remote.shown(), secrets, err)
 	}
-	return head.String(), nil
+	return seen.public(), nil
 }
 
-func (p *Poller) head(ctx context.Context, at place) (plumbing.Hash, error) {
+func (p *Poller) tip(ctx context.Context, at place) (tip, error) {
 	switch {
 	case at.scheme == "local":
-		return localHead(at.path, p.remote.Branch)
+		return localTip(at.path, p.remote)
 	case at.scheme == "ssh":
 		s, err := newSSHServer(p.remote, at)
 		if err != nil {
-			return plumbing.ZeroHash, err
+			return tip{}, err
 		}
-		return s.head(ctx, p.remote.Branch)
+		return s.tip(ctx)
 	}
 	if p.http == nil {
 		s, err := newHTTPServer(p.remote, at)
 		if err != nil {
-			return plumbing.ZeroHash, err
+			return tip{}, err
 		}
 		p.http = s
 	}
-	return p.http.head(ctx, p.remote.Branch)
+	return p.http.tip(ctx)
 }
 
-// Close ends the connection that Head keeps; Head may be called again.
+// Close ends the connection that Tip keeps; Tip may be called again.
 func (p *Poller) Close() {
 	if p.http != nil {
 		p.http.close()
@@ -75,9 +73,11 @@ func (p *Poller) Close() {
 	}
 }
 
-// Head asks once. Whoever asks again and again wants a Poller.
+// Head asks once, and gives the commit alone. Whoever asks again and again wants
+// a Poller.
 func Head(ctx context.Context, remote Remote) (string, error) {
 	p := NewPoller(remote)
 	defer p.Close()
-	return p.Head(ctx)
+	seen, err := p.Tip(ctx)
+	return seen.Commit, err
 }

@@ -11,12 +11,14 @@ import (
 	"github.com/go-git/go-git/v5/plumbing"
 )
 
-// Remote is a branch of a repository and how to be let in.
+// Remote is a branch, tag or commit of a repository and how to be let in.
 type Remote struct {
 	// URL is http://, https://, ssh://, user@host:path, file://, or a local
 	// path. It may hold a user name but never a password.
 	URL    string `json:"url"`
-	Branch string `json:"branch"` // short name: "main", not "refs/heads/main"
+	Branch string `json:"branch"`           // short name: "main", not "refs/heads/main"
+	Tag    string `json:"tag,omitempty"`    // a tag to follow in place of a branch; its name may move
+	Commit string `json:"commit,omitempty"` // one commit, in place of both
 	Auth   Auth   `json:"auth"`
 }
 
@@ -53,8 +55,8 @@ func (r Remote) place() (place, error) {
 	switch {
 	case r.URL == "":
 		return place{}, fail(Unreachable, "no repository is configured")
-	case plumbing.NewBranchReferenceName(r.Branch).Validate() != nil:
-		return place{}, fail(NoBranch, "%q is not a branch name", printable(r.Branch, 100))
+	case r.Commit == "" && plumbing.ReferenceName(r.ref()).Validate() != nil:
+		return place{}, fail(NoBranch, "%q is not the name of a branch or tag", printable(r.Branch+r.Tag, 100))
 	case strings.Contains(r.URL, "://"):
 		return r.placeOfURL()
 	}

@@ -23,7 +23,8 @@ import (
 type Repo struct {
 	Limits Limits // bounds of Tree; Open sets DefaultLimits
 
-	store *filesystem.Storage
+	store   *filesystem.Storage
+	history *Repo // commits from before the window, nil when nobody asked for them
 }
 
 // Info is what status and logs show of a commit. Author and Subject are one
@@ -45,13 +46,17 @@ const objectCache = 1 << 20
 // repository with a work tree, or a linked work tree. Nothing is written, and
 // no hook, filter or git binary is run. Errors are of type *Error.
 func Open(path string) (*Repo, error) {
-	if generation, _ := (generations{path}).current(); generation != "" {
-		path = generation
+	generation, _ := generations{path}.current()
+	if generation == "" {
+		repo, err := openLocal(path)
+		return repo, public("open", path, credentials{}, err)
 	}
-	repo, err := openLocal(path)
+	repo, err := openBare(generation)
 	if err != nil {
 		return nil, public("open", path, credentials{}, err)
 	}
+	// Without it the answer to some question will be Unknown, which is safe.
+	repo.history, _ = generations{path}.openHistory()
 	return repo, nil
 }
 
@@ -65,7 +70,12 @@ func OpenFetched(remote Remote, dir string) (*Repo, error) {
 }
 
 // Close lets go of the open packs.
-func (r *Repo) Close() error { return r.store.Close() }
+func (r *Repo) Close() error {
+	if r.history != nil {
+		_ = r.history.Close() // it was only read
+	}
+	return r.store.Close()
+}
 
 func openBare(path string) (*Repo, error) {
 	store := filesystem.NewStorageWithOptions(
@@ -140,25 +150,6 @@ func beside(dir, to string) string {
 	return filepath.Join(dir, to)
 }
 
-// localHead resolves a branch of a repository on this disk.
-func localHead(path, branch string) (plumbing.Hash, error) {
-	repo, err := openLocal(path)
-	if err != nil {
-		return plumbing.ZeroHash, err
-	}
-	defer repo.Close()
-	ref, err := repo.store.Reference(plumbing.NewBranchReferenceName(branch))
-	switch {
-	case errors.Is(err, plumbing.ErrReferenceNotFound):
-		return plumbing.ZeroHash, noBranch(branch, "the repository has no such branch")
-	case err != nil:
-		return plumbing.ZeroHash, fail(Garbage, "branch %q: %s", branch, printable(err.Error(), 200))
-	case ref.Type() != plumbing.HashReference || ref.Hash().IsZero():
-		return plumbing.ZeroHash, fail(Garbage, "branch %q does not name a commit", branch)
-	}
-	return ref.Hash(), nil
-}
-
 // Commit describes a commit, whose hash is given as 40 hex digits. Errors are
 // of type *Error.
 func (r *Repo) Commit(hash string) (Info, error) {
@@ -172,27 +163,34 @@ func (r *Repo) Commit(hash string) (Info, error) {
 	}
 	return Info{
 		Hash:    hash,
-		Author:  printable(c.Author.Name, 100),
-		Subject: printable(c.Message, 200),
-		When:    c.Committer.When,
+		Author:  printable(c.author.name, 100),
+		Subject: printable(c.message, 200),
+		When:    c.committer.when,
 
-		AllowPrune: allowsPrune(c.Message),
+		AllowPrune: allowsPrune(c.message),
 	}, nil
 }
 
 // maxObject bounds a commit or tree object.
 const maxObject = 8 << 20
 
-func (r *Repo) commit(hash plumbing.Hash) (*object.Commit, error) {
+func (r *Repo) commit(hash plumbing.Hash) (*commitObject, error) {
 	raw, err := r.object(plumbing.CommitObject, hash, maxObject)
+	if err != nil && r.history != nil {
+		raw, err = r.history.object(plumbing.CommitObject, hash, maxObject)
+	}
 	if err != nil {
 		return nil, err
 	}
-	c := &object.Commit{}
-	if err := c.Decode(raw); err != nil {
-		return nil, fail(Garbage, "commit %q is broken", hash)
+	return parseCommit(raw.content)
+}
+
+func (r *Repo) tag(hash plumbing.Hash) (*tagObject, error) {
+	raw, err := r.object(plumbing.TagObject, hash, maxObject)
+	if err != nil {
+		return nil, err
 	}
-	return c, nil
+	return parseTag(raw.content)
 }
 
 func (r *Repo) tree(hash plumbing.Hash) ([]object.TreeEntry, error) {

@@ -11,14 +11,13 @@ import (
 	"sync"
 	"time"
 
-	"github.com/go-git/go-git/v5/plumbing"
-	"github.com/go-git/go-git/v5/plumbing/protocol/packp"
 	"golang.org/x/crypto/ssh"
 	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // sshServer is one run of git-upload-pack behind ssh: a greeting, and at most one pack.
 type sshServer struct {
+	remote Remote
 	at     place
 	conf   *ssh.ClientConfig
 	stall  time.Duration
@@ -51,7 +50,7 @@ func newSSHServer(remote Remote, at place) (*sshServer, error) {
 	if err != nil {
 		return nil, fail(AuthFailed, "ssh key %q is not a private key that can be read", remote.Auth.SSHKeyFile)
 	}
-	return &sshServer{at: at, stall: stallTime, conf: &ssh.ClientConfig{
+	return &sshServer{remote: remote, at: at, stall: stallTime, conf: &ssh.ClientConfig{
 		User:              at.user,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
 		HostKeyCallback:   known,
@@ -144,6 +143,8 @@ func (s *sshServer) start() error {
 	if s.in, err = session.StdinPipe(); err != nil {
 		return err
 	}
+	// Most servers of their own take no such variable; then it is protocol v0.
+	_ = session.Setenv("GIT_PROTOCOL", "version=2")
 	return session.Start("git-upload-pack " + shellQuote(s.at.path))
 }
 
@@ -166,21 +167,18 @@ func (s *sshServer) explainHandshake(ctx context.Context, err error) error {
 	return fail(Unreachable, "%s", printable(err.Error(), 200))
 }
 
-// head asks where the branch points, and hangs up.
-func (s *sshServer) head(ctx context.Context, branch string) (plumbing.Hash, error) {
-	a, err := s.advert(ctx, branch)
+// tip asks where the ref points, and hangs up.
+func (s *sshServer) tip(ctx context.Context) (tip, error) {
+	a, err := s.advert(ctx)
 	s.close()
-	return a.head, err
+	return a.tip, err
 }
 
-func (s *sshServer) advert(ctx context.Context, branch string) (advert, error) {
+func (s *sshServer) advert(ctx context.Context) (advert, error) {
 	if err := s.connect(ctx); err != nil {
 		return advert{}, err
 	}
-	a, err := readAdvert(s.out, branch)
-	if err == nil {
-		return a, nil
-	}
+	a, err := readAdvert(s.out, s.remote.ref())
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		// A server that knows no such repository says so on stderr and nothing
 		// else, and stderr is whole only when the command has ended.
@@ -190,11 +188,19 @@ func (s *sshServer) advert(ctx context.Context, branch string) (advert, error) {
 			err = fail(Unreachable, "the server says: %s", line)
 		}
 	}
+	if err == nil && a.v2 {
+		if _, err = io.WriteString(s.in, lsRefs(s.remote.ref())); err == nil {
+			a.tip, err = readLsRefs(s.out, s.remote.ref())
+		}
+	}
+	if err == nil {
+		a.tip, err = s.remote.settle(a.tip)
+	}
 	return a, orCause(ctx, err)
 }
 
-func (s *sshServer) pack(_ context.Context, request *packp.UploadPackRequest) (io.ReadCloser, error) {
-	if err := encodeRequest(s.in, request); err != nil {
+func (s *sshServer) pack(_ context.Context, request string, _ bool) (io.ReadCloser, error) {
+	if _, err := io.WriteString(s.in, request); err != nil {
 		return nil, err
 	}
 	if err := s.in.Close(); err != nil {
@@ -215,6 +221,9 @@ func (s *sshServer) close() {
 
 // orCause prefers the reason why the context ended to "use of closed connection".
 func orCause(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
 	}

@@ -131,7 +131,7 @@ func TestLimitsOfATree(t *testing.T) {
 		t.Errorf("a bomb gave %+v", faults)
 	}
 	g.run(g.bare, "update-ref", "refs/heads/main", bomb)
-	if got, err := Fetch(t.Context(), g.serve(nil), filepath.Join(t.TempDir(), "cache")); err != nil || got != bomb {
+	if got, err := fetchCommit(t.Context(), g.serve(nil), filepath.Join(t.TempDir(), "cache")); err != nil || got != bomb {
 		t.Errorf("fetching a bomb gave %q, %v", got, err)
 	}
 }
