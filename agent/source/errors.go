@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"net"
 	"strings"
+	"time"
 	"unicode"
 )
 
@@ -35,6 +36,9 @@ const (
 type Error struct {
 	Reason Reason `json:"reason"`
 	Text   string `json:"text"`
+
+	// RetryAfter is how long the server asks to be left alone, 0 when it does not.
+	RetryAfter time.Duration `json:"retry_after,omitempty"`
 }
 
 // Error gives the text.
@@ -57,11 +61,14 @@ func reasonOf(err error) Reason {
 	var cert *tls.CertificateVerificationError
 	var network net.Error
 	var file *fs.PathError
+	var refused *net.OpError
 	switch {
 	case errors.As(err, &own):
 		return own.Reason
 	case errors.As(err, &cert):
 		return AuthFailed
+	case errors.As(err, &refused) && refused.Op == "remote error" && strings.Contains(refused.Err.Error(), "certificate"):
+		return AuthFailed // the server's word on our own certificate
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, errStalled), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &network):
@@ -78,8 +85,12 @@ func public(verb, thing string, secrets credentials, err error) error {
 	if err == nil {
 		return nil
 	}
-	cause := secrets.scrub(err.Error())
-	return &Error{Reason: reasonOf(err), Text: fmt.Sprintf("cannot %s %q: %s", verb, thing, cause)}
+	e := &Error{Reason: reasonOf(err), Text: fmt.Sprintf("cannot %s %q: %s", verb, thing, secrets.scrub(err.Error()))}
+	var own *Error
+	if errors.As(err, &own) {
+		e.RetryAfter = own.RetryAfter
+	}
+	return e
 }
 
 // printable is the first line of what a server or a commit says, cut to max

@@ -351,6 +351,7 @@ func TestBasicAuthAndTokens(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			remote := g.serve(guard(row.user))
 			remote.Auth = row.auth
+			remote.Auth.PlainHTTP = true
 			head, err := Head(t.Context(), remote)
 			commit, second := fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))
 			if row.ok {
@@ -390,7 +391,7 @@ func TestCredentialsAreNeverRepeated(t *testing.T) {
 		},
 	} {
 		server := httptest.NewServer(handler)
-		remote := Remote{URL: server.URL + "/r.git", Branch: "main", Auth: Auth{Username: "ada", TokenFile: token}}
+		remote := Remote{URL: server.URL + "/r.git", Branch: "main", Auth: Auth{Username: "ada", TokenFile: token, PlainHTTP: true}}
 		for _, err := range []error{
 			second(Head(t.Context(), remote)),
 			second(fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))),

@@ -2,13 +2,12 @@ package source
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -33,7 +32,7 @@ type httpServer struct {
 }
 
 func newHTTPServer(remote Remote, at place) (*httpServer, error) {
-	trust, err := trustedRoots(remote.Auth.CAFile)
+	trust, err := remote.Auth.tlsConfig()
 	if err != nil {
 		return nil, err
 	}
@@ -45,32 +44,13 @@ func newHTTPServer(remote Remote, at place) (*httpServer, error) {
 			Transport: &http.Transport{
 				Proxy:               http.ProxyFromEnvironment,
 				DialContext:         dialer.DialContext,
-				TLSClientConfig:     &tls.Config{RootCAs: trust, MinVersion: tls.VersionTLS12},
+				TLSClientConfig:     trust,
 				TLSHandshakeTimeout: dialTime,
 				MaxIdleConns:        1,
 				IdleConnTimeout:     10 * time.Minute,
 			},
 		},
 	}, nil
-}
-
-// trustedRoots is nil, which means the system's, or the system's and one more file.
-func trustedRoots(file string) (*x509.CertPool, error) {
-	if file == "" {
-		return nil, nil
-	}
-	pem, err := readFileMax(file, maxWire)
-	if err != nil {
-		return nil, fail(AuthFailed, "CA file: %v", err)
-	}
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		pool = x509.NewCertPool()
-	}
-	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fail(AuthFailed, "CA file %q holds no certificate", file)
-	}
-	return pool, nil
 }
 
 // checkRedirect lets only the greeting be redirected, and only on the same host:
@@ -207,8 +187,8 @@ func (s *httpServer) setHeaders(request *http.Request, method string, v2 bool) e
 	if err != nil {
 		return err
 	}
-	if secrets.secret != "" {
-		request.SetBasicAuth(secrets.user, secrets.secret)
+	if err := secrets.put(request, s.remote.Auth.PlainHTTP); err != nil {
+		return err
 	}
 	request.Header.Set("User-Agent", "git/2.0 (evenkeel)")
 	request.Header.Set("Accept", "*/*")
@@ -230,7 +210,7 @@ func checkResponse(response *http.Response, method string) error {
 	case code == http.StatusNotFound:
 		return fail(Unreachable, "the server says %s: no such repository, or these credentials may not see it", status)
 	case code == http.StatusTooManyRequests, code >= 500:
-		return fail(Unreachable, "the server says %s", status)
+		return &Error{Reason: Unreachable, Text: "the server says " + status, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now())}
 	case code != http.StatusOK:
 		return fail(Garbage, "the server says %s", status)
 	}
@@ -242,6 +222,20 @@ func checkResponse(response *http.Response, method string) error {
 		return fail(Garbage, "the server does not speak Git: it answers with %q", printable(got, 60))
 	}
 	return nil
+}
+
+// maxRetryAfter bounds how long a server can send us away.
+const maxRetryAfter = time.Hour
+
+// retryAfter reads the header of that name: seconds, or a date.
+func retryAfter(text string, now time.Time) time.Duration {
+	wait := time.Duration(0)
+	if seconds, err := strconv.Atoi(text); err == nil {
+		wait = time.Duration(min(seconds, int(maxRetryAfter/time.Second))) * time.Second
+	} else if when, err := http.ParseTime(text); err == nil {
+		wait = when.Sub(now)
+	}
+	return max(0, min(wait, maxRetryAfter))
 }
 
 // answer is the body of a response under its bounds.

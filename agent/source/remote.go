@@ -1,7 +1,6 @@
 package source
 
 import (
-	"encoding/base64"
 	"io"
 	"net/url"
 	"os"
@@ -21,24 +20,6 @@ type Remote struct {
 	Commit string `json:"commit,omitempty"` // one commit, in place of both
 	Auth   Auth   `json:"auth"`
 }
-
-// Auth names the files that hold credentials. They are read at each use, so a
-// rotated token is taken up without a restart.
-type Auth struct {
-	Username       string `json:"username,omitempty"`         // for http and ssh; the URL's own user name wins
-	PasswordFile   string `json:"password_file,omitempty"`    // http basic auth with Username
-	TokenFile      string `json:"token_file,omitempty"`       // http basic auth with a token as password; Username may stay empty
-	SSHKeyFile     string `json:"ssh_key_file,omitempty"`     // private key without a passphrase
-	KnownHostsFile string `json:"known_hosts_file,omitempty"` // needed for ssh
-	CAFile         string `json:"ca_file,omitempty"`          // PEM, in addition to the system's own certificates
-}
-
-// maxCredential bounds a credential file, so that a wrong path cannot fill the memory.
-const maxCredential = 64 << 10
-
-// tokenUser is sent with a token when no user name is set. GitHub asks for this
-// one in front of installation tokens; GitLab, Gitea and Azure take any.
-const tokenUser = "x-access-token"
 
 // place is a Remote's URL taken apart.
 type place struct {
@@ -143,65 +124,6 @@ func (r Remote) shown() string {
 		return p.path
 	}
 	return p.url.String()
-}
-
-// credentials are what was read from the files of an Auth.
-type credentials struct {
-	user   string
-	secret string
-}
-
-// credentials reads the password or token for http.
-func (r Remote) credentials(user string) (credentials, error) {
-	a := r.Auth
-	switch {
-	case a.PasswordFile != "" && a.TokenFile != "":
-		return credentials{}, fail(AuthFailed, "both a password file and a token file are set; keep one")
-	case a.TokenFile != "":
-		secret, err := readSecret("token file", a.TokenFile)
-		if user == "" {
-			user = tokenUser
-		}
-		return credentials{user, secret}, err
-	case a.PasswordFile != "":
-		if user == "" {
-			return credentials{}, fail(AuthFailed, "a password file is set but no username")
-		}
-		secret, err := readSecret("password file", a.PasswordFile)
-		return credentials{user, secret}, err
-	}
-	return credentials{}, nil
-}
-
-// scrub takes every form in which the secret travels out of a text.
-func (c credentials) scrub(text string) string {
-	if c.secret == "" {
-		return text
-	}
-	for _, form := range []string{
-		base64.StdEncoding.EncodeToString([]byte(c.user + ":" + c.secret)),
-		c.secret,
-		url.QueryEscape(c.secret),
-		url.PathEscape(c.secret),
-	} {
-		text = strings.ReplaceAll(text, form, "[redacted]")
-	}
-	return text
-}
-
-func readSecret(what, path string) (string, error) {
-	content, err := readFileMax(path, maxCredential)
-	if err != nil {
-		return "", fail(AuthFailed, "%s: %v", what, err)
-	}
-	secret := strings.TrimRight(string(content), "\r\n")
-	if secret == "" {
-		return "", fail(AuthFailed, "%s %q is empty", what, path)
-	}
-	if strings.ContainsAny(secret, "\r\n\x00") {
-		return "", fail(AuthFailed, "%s %q has more than one line", what, path)
-	}
-	return secret, nil
 }
 
 func readFileMax(path string, max int64) ([]byte, error) {

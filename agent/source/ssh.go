@@ -5,14 +5,11 @@ import (
 	"errors"
 	"io"
 	"net"
-	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
 
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/crypto/ssh/knownhosts"
 )
 
 // sshServer is one run of git-upload-pack behind ssh: a greeting, and at most one pack.
@@ -31,16 +28,16 @@ type sshServer struct {
 
 // newSSHServer reads key and known_hosts; it does not connect yet.
 func newSSHServer(remote Remote, at place) (*sshServer, error) {
-	known, algorithms, err := hostKeys(remote.Auth.KnownHostsFile, at.host)
+	known, algorithms, err := remote.Auth.hostKeys(at.host)
 	if err != nil {
 		return nil, err
 	}
 	if remote.Auth.SSHKeyFile == "" {
 		return nil, fail(AuthFailed, "ssh needs ssh_key_file")
 	}
-	pem, err := readFileMax(remote.Auth.SSHKeyFile, maxCredential)
+	pem, err := remote.Auth.read("ssh key", remote.Auth.SSHKeyFile, maxCredential)
 	if err != nil {
-		return nil, fail(AuthFailed, "ssh key: %v", err)
+		return nil, err
 	}
 	signer, err := ssh.ParsePrivateKey(pem)
 	var locked *ssh.PassphraseMissingError
@@ -58,51 +55,6 @@ func newSSHServer(remote Remote, at place) (*sshServer, error) {
 		ClientVersion:     "SSH-2.0-evenkeel",
 	}}, nil
 }
-
-// hostKeys reads a known_hosts file: the check of the server's key, and the
-// algorithms to ask for. Without the latter a server may show its ecdsa key to
-// a host that was told only the ed25519 one.
-func hostKeys(file, host string) (ssh.HostKeyCallback, []string, error) {
-	if file == "" {
-		return nil, nil, fail(AuthFailed, "ssh needs known_hosts_file: a server's key is never taken on trust")
-	}
-	if _, err := os.Stat(file); err != nil {
-		return nil, nil, fail(AuthFailed, "known_hosts: %v", err)
-	}
-	check, err := knownhosts.New(file)
-	if err != nil {
-		return nil, nil, fail(AuthFailed, "known_hosts file %q cannot be read: %s", file, printable(err.Error(), 200))
-	}
-	var answer *knownhosts.KeyError
-	if err := check(host, &net.TCPAddr{IP: net.IPv4zero}, noKey{}); !errors.As(err, &answer) || len(answer.Want) == 0 {
-		return nil, nil, fail(AuthFailed, "known_hosts file %q has no key for %q; add one with ssh-keyscan and compare its fingerprint",
-			file, knownhosts.Normalize(host))
-	}
-	var algorithms []string
-	for _, known := range answer.Want {
-		kind := known.Key.Type()
-		if kind == ssh.KeyAlgoRSA {
-			algorithms = append(algorithms, ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
-			continue
-		}
-		algorithms = append(algorithms, kind)
-	}
-	strict := func(hostname string, address net.Addr, key ssh.PublicKey) error {
-		if err := check(hostname, address, key); err != nil {
-			return fail(AuthFailed, "the server's key %s is not the one in known_hosts file %q", ssh.FingerprintSHA256(key), file)
-		}
-		return nil
-	}
-	slices.Sort(algorithms)
-	return strict, slices.Compact(algorithms), nil
-}
-
-// noKey is a key that no server has: the question "which keys do you know for this host?".
-type noKey struct{}
-
-func (noKey) Type() string                        { return "none" }
-func (noKey) Marshal() []byte                     { return nil }
-func (noKey) Verify([]byte, *ssh.Signature) error { return errors.New("not a key") }
 
 // connect dials, shakes hands and starts git-upload-pack. The context ends all
 // three, and everything read or written later, by closing the connection.
