@@ -45,7 +45,10 @@ const (
 type Attempt struct {
 	Number   int                     `json:"number"`
 	Commit   string                  `json:"commit"`
-	Digest   string                  `json:"digest"` // of the target
+	Subject  string                  `json:"subject,omitempty"`
+	Signer   string                  `json:"signer,omitempty"`
+	Minimum  string                  `json:"minimum,omitempty"` // minimum_commit, which it was proven to contain
+	Digest   string                  `json:"digest"`            // of the target
 	Key      string                  `json:"key"`
 	Roles    []string                `json:"roles,omitempty"`
 	Boot     string                  `json:"boot"` // boot id when it began

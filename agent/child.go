@@ -50,6 +50,7 @@ type childKind struct {
 	data uint64        // bytes of memory it may write to
 	cpu  uint64        // seconds of processor time, 0 for no limit
 	work func(ctx context.Context, request []byte) (any, error)
+	loop func(stdin io.Reader, stdout io.Writer) error // in place of work: it answers until its input ends
 }
 
 // childKinds are all there are. RLIMIT_DATA and not RLIMIT_AS: Go reserves far
@@ -57,7 +58,9 @@ type childKind struct {
 func childKinds() []childKind {
 	return []childKind{
 		{name: "child-fetch", wall: 120 * time.Second, data: 256 << 20, work: fetchInChild},
+		{name: "child-choose", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: chooseInChild},
 		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: renderInChild},
+		{name: childPoll, data: 128 << 20, loop: pollInChild},
 	}
 }
 
@@ -96,6 +99,9 @@ func (k childKind) serve(stdin io.Reader, stdout io.Writer) error {
 	if err := k.limitSelf(); err != nil {
 		return err
 	}
+	if k.loop != nil {
+		return k.loop(stdin, stdout)
+	}
 	request, err := io.ReadAll(io.LimitReader(stdin, maxChildRequest))
 	if err != nil {
 		return err
@@ -127,6 +133,7 @@ func (k childKind) limitSelf() error {
 			return fmt.Errorf("cannot limit the child: %v", err)
 		}
 	}
+	unix.Umask(0o027) // what is fetched is for the group, in which rendering runs
 	// Collect harder when the limit comes near, instead of dying of garbage.
 	debug.SetMemoryLimit(int64(k.data / 4 * 3))
 	// By group, which is ours alone: by process it would be one thread only.
@@ -136,7 +143,8 @@ func (k childKind) limitSelf() error {
 	return nil
 }
 
-// keepOutOfCores is for processes that see secrets. Besides the limit: where
+// keepOutOfCores is for processes that see secrets: no core, and no other process
+// of the same account looks into their memory. Besides the limit: where
 // cores are piped to a program, the limit is that program's to heed.
 func keepOutOfCores() error {
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
@@ -164,15 +172,25 @@ type ChildError struct {
 // Error says what could not be done and why.
 func (e *ChildError) Error() string { return fmt.Sprintf("cannot %s: %s", e.Doing, e.Cause) }
 
+// job is what a child is to do.
+type job struct {
+	kind    string
+	doing   string // for errors: `render commit "abc"`
+	request any
+	files   []*os.File // it is given these as descriptors 3, 4, ...
+	as      *account   // who it runs as, nil for who we are
+}
+
 // runChild is the parent's side: it starts a child, gives it the request and the
 // files, and reads the reply. It returns after the child is gone. The error is a
 // *ChildError, or says that the child could not be run at all, or that ctx ended.
-func runChild(ctx context.Context, name, doing string, request, reply any, files ...*os.File) error {
-	kind, is := childKindNamed(name)
+func runChild(ctx context.Context, j job, reply any) error {
+	kind, is := childKindNamed(j.kind)
 	if !is {
-		panic("internal error: no child named " + name)
+		panic("internal error: no child named " + j.kind)
 	}
-	input, err := json.Marshal(request)
+	doing := j.doing
+	input, err := json.Marshal(j.request)
 	if err != nil {
 		return fmt.Errorf("cannot %s: %v", doing, err)
 	}
@@ -183,9 +201,8 @@ func runChild(ctx context.Context, name, doing string, request, reply any, files
 	deadline, cancel := context.WithTimeout(ctx, kind.wall+childKillDelay)
 	defer cancel()
 	output, said := &bounded{max: maxChildReply}, &bounded{max: maxChildStderr}
-	cmd := childCommand(deadline, kind.name)
+	cmd := childCommand(deadline, kind.name, j)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(input), output, said
-	cmd.ExtraFiles = files
 	err = cmd.Run()
 	switch {
 	case ctx.Err() != nil:
@@ -205,14 +222,32 @@ func runChild(ctx context.Context, name, doing string, request, reply any, files
 	return nil
 }
 
+// startChild starts a child that stays, and gives the function that ends it.
+func startChild(kind string, j job, stdin, stdout *os.File) (end func(), err error) {
+	// The death signal comes when the thread ends that starts the child. Threads
+	// seldom end here, and whoever keeps a child starts one anew that is gone.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	cmd := childCommand(context.Background(), kind, j)
+	cmd.Stdin, cmd.Stdout = stdin, stdout
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("cannot start a child: %w", err)
+	}
+	return func() {
+		_ = cmd.Cancel() // it may be gone already
+		_ = cmd.Wait()
+	}, nil
+}
+
 // childCommand starts this very program, also after an upgrade has replaced its
 // file, as the leader of a process group that is killed as a whole.
-func childCommand(ctx context.Context, name string) *exec.Cmd {
+func childCommand(ctx context.Context, name string, j job) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", name)
 	cmd.Args[0] = "evenkeel"
 	cmd.Dir = "/"
 	cmd.Env = childEnvironment()
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: j.as.credential()}
+	cmd.ExtraFiles = j.files
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
 	cmd.WaitDelay = childKillDelay
 	return cmd

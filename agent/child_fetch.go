@@ -4,47 +4,53 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"evenkeel/agent/source"
 )
 
-// FetchRequest asks a child for the newest commit of a branch.
+// FetchRequest asks a child for what a remote follows.
 type FetchRequest struct {
-	Remote source.Remote `json:"remote"`
-	Dir    string        `json:"dir"`   // cache directory; deleting it is always safe
-	Prior  string        `json:"prior"` // the commit that was applied last, "" when there is none
-}
-
-// FetchReply is what was fetched.
-type FetchReply struct {
-	Commit   string          `json:"commit"`
-	Ancestry source.Ancestry `json:"ancestry,omitempty"` // how Commit stands to Prior; "" without a Prior
+	Remote source.Remote   `json:"remote"`
+	Dir    string          `json:"dir"`   // cache directory; deleting it is always safe
+	About  source.Question `json:"about"` // what will be asked of the history
+	Files  descriptors     `json:"files"` // set by FetchChild
 }
 
 // fetchAnswer is what travels through the pipe.
 type fetchAnswer struct {
-	FetchReply
+	Tip     source.Tip    `json:"tip"`
 	Failure *source.Error `json:"failure,omitempty"`
 }
 
-// FetchChild fetches in a child. The error is a *source.Error, also when the
-// child died of what the server sent, unless ctx ended or no child could be
-// started.
-func FetchChild(ctx context.Context, request FetchRequest) (FetchReply, error) {
+// FetchChild fetches in a child, which is not root. The error is a
+// *source.Error, also when the child died of what the server sent, unless ctx
+// ended or no child could be started.
+func FetchChild(ctx context.Context, request FetchRequest) (source.Tip, error) {
+	as, err := accountFor(fetchUser, request.Remote)
+	if err != nil {
+		return source.Tip{}, err
+	}
+	if err := as.ownDir(request.Dir, request.Remote); err != nil {
+		return source.Tip{}, err
+	}
+	files, done, err := openFor(request.Remote)
+	if err != nil {
+		return source.Tip{}, err
+	}
+	defer done()
+	request.Files = describe(files)
 	var answer fetchAnswer
-	doing := fmt.Sprintf("fetch branch %q", request.Remote.Branch)
-	err := runChild(ctx, "child-fetch", doing, request, &answer)
+	err = runChild(ctx, job{kind: "child-fetch", doing: "fetch from the repository", request: request, files: files, as: as}, &answer)
 	var died *ChildError
 	switch {
 	case errors.As(err, &died):
-		return FetchReply{}, &source.Error{Reason: source.Limit, Text: died.Error()}
+		return source.Tip{}, &source.Error{Reason: source.Limit, Text: died.Error()}
 	case err != nil:
-		return FetchReply{}, err
+		return source.Tip{}, err
 	case answer.Failure != nil:
-		return FetchReply{}, answer.Failure
+		return source.Tip{}, answer.Failure
 	}
-	return answer.FetchReply, nil
+	return answer.Tip, nil
 }
 
 func fetchInChild(ctx context.Context, input []byte) (any, error) {
@@ -52,18 +58,15 @@ func fetchInChild(ctx context.Context, input []byte) (any, error) {
 	if err := json.Unmarshal(input, &request); err != nil {
 		return nil, err
 	}
-	commit, err := source.Fetch(ctx, request.Remote, request.Dir)
+	request.Remote.Auth.Open = request.Files.open
+	got, err := source.Fetch(ctx, request.Remote, request.Dir)
+	if err == nil {
+		err = source.Reach(ctx, request.Remote, request.Dir, got, request.About)
+	}
 	if err != nil {
 		return fetchAnswer{Failure: asSourceError(err)}, nil
 	}
-	answer := fetchAnswer{FetchReply: FetchReply{Commit: commit}}
-	if request.Prior != "" {
-		answer.Ancestry, err = source.Relate(ctx, request.Remote, request.Dir, request.Prior, commit)
-		if err != nil {
-			return fetchAnswer{Failure: asSourceError(err)}, nil
-		}
-	}
-	return answer, nil
+	return fetchAnswer{Tip: got}, nil
 }
 
 // asSourceError keeps the reason of an error that has one.

@@ -14,23 +14,21 @@ import (
 
 // RenderRequest asks a child what a commit wants of this host.
 type RenderRequest struct {
-	Remote       source.Remote    `json:"remote"` // as in the FetchRequest; never dialled here
-	Dir          string           `json:"dir"`
-	Commit       string           `json:"commit"`
-	Path         string           `json:"path"`          // directory of the repository that holds fleet.yaml
-	Prior        string           `json:"prior"`         // the commit that was applied last, "" when there is none
-	Ancestry     source.Ancestry  `json:"ancestry"`      // what the fetch found out about Prior, for when the cache does not reach back to it
-	AllowRewrite bool             `json:"allow_rewrite"` // the host's config follows a branch that does not continue from Prior
-	Facts        manifest.Facts   `json:"facts"`
-	Options      manifest.Options `json:"options"`
-	Faults       []string         `json:"faults,omitempty"`     // why identities cannot be used
-	Identities   int              `json:"identities,omitempty"` // how many files with identities the child gets as descriptors
+	Offer      Offer            `json:"offer"`
+	Trust      Proof            `json:"trust"`
+	Path       string           `json:"path"` // directory of the repository that holds fleet.yaml
+	Facts      manifest.Facts   `json:"facts"`
+	Options    manifest.Options `json:"options"`
+	Faults     []string         `json:"faults,omitempty"`     // why identities cannot be used
+	Identities int              `json:"identities,omitempty"` // how many files with identities the child gets as descriptors
 }
 
 // RenderReply is a target, or what keeps the commit from having one. Exactly
 // one of Target and Problems is set.
 type RenderReply struct {
 	Info     source.Info       `json:"info"`
+	Signer   string            `json:"signer,omitempty"` // "" when the host asks for no signature
+	Minimum  string            `json:"-"`                // minimum_commit, which it was proven to contain
 	Target   *plan.Target      `json:"target,omitempty"`
 	Problems manifest.Problems `json:"problems,omitempty"`
 }
@@ -47,14 +45,19 @@ type renderAnswer struct {
 // child could be started. The identities are files that stay the caller's.
 func RenderChild(ctx context.Context, request RenderRequest, identities ...*os.File) (RenderReply, error) {
 	var answer renderAnswer
-	doing := fmt.Sprintf("render commit %q", request.Commit)
+	as, err := accountFor(renderUser, request.Offer.Remote)
+	if err != nil {
+		return RenderReply{}, err
+	}
+	doing := fmt.Sprintf("render commit %q", request.Offer.Tip.Commit)
 	request.Identities = len(identities)
-	if err := runChild(ctx, "child-render", doing, request, &answer, identities...); err != nil {
+	if err := runChild(ctx, job{kind: "child-render", doing: doing, request: request, files: identities, as: as}, &answer); err != nil {
 		return RenderReply{}, err
 	}
 	if answer.Failure != nil {
 		return RenderReply{Info: answer.Info}, answer.Failure
 	}
+	answer.Minimum = request.Trust.Policy.Minimum
 	return answer.RenderReply, nil
 }
 
@@ -79,10 +82,10 @@ func renderInChild(_ context.Context, input []byte) (any, error) {
 	return answer, nil
 }
 
-// render goes in the order of trust: the commit object, where it comes from,
-// its tree as a whole, and only then what the files say.
+// render goes in the order of trust: the commit object, who signed it, where it
+// comes from, its tree as a whole, and only then what the files say.
 func (r RenderRequest) render() (reply RenderReply, err error) {
-	repo, err := source.OpenFetched(r.Remote, r.Dir)
+	repo, err := source.OpenFetched(r.Offer.Remote, r.Offer.Dir)
 	if err != nil {
 		return reply, err
 	}
@@ -90,13 +93,14 @@ func (r RenderRequest) render() (reply RenderReply, err error) {
 	if r.Options.Limits.FileBytes > 0 {
 		repo.Limits.Blob = r.Options.Limits.FileBytes
 	}
-	if reply.Info, err = repo.Commit(r.Commit); err != nil {
+	commit := r.Offer.Tip.Commit
+	if reply.Info, err = repo.Commit(commit); err != nil {
 		return reply, err
 	}
-	if err := r.checkAncestry(repo); err != nil {
+	if reply.Signer, err = r.Trust.prove(repo, r.Offer); err != nil {
 		return reply, err
 	}
-	tree, err := repo.Tree(r.Commit, r.Path)
+	tree, err := repo.Tree(commit, r.Path)
 	if err != nil {
 		return reply, err
 	}
@@ -104,31 +108,9 @@ func (r RenderRequest) render() (reply RenderReply, err error) {
 	if err != nil {
 		return reply, err
 	}
-	target.Commit = r.Commit
+	target.Commit = commit
 	reply.Target = target
 	return reply, nil
-}
-
-// checkAncestry refuses a branch that does not continue from what was applied:
-// somebody may be putting an old state back.
-func (r RenderRequest) checkAncestry(repo *source.Repo) error {
-	if r.Prior == "" || r.AllowRewrite {
-		return nil
-	}
-	ancestry, err := repo.Ancestry(r.Prior, r.Commit)
-	if err != nil {
-		return err
-	}
-	if ancestry == source.Unknown {
-		ancestry = r.Ancestry
-	}
-	switch ancestry {
-	case source.Same, source.Forward:
-		return nil
-	}
-	return &source.Error{Reason: source.Rewritten, Text: fmt.Sprintf(
-		"cannot use commit %q: the branch was rewritten: it does not continue from %q, which was applied here (allow_rewritten: true in the host's config follows it)",
-		r.Commit, r.Prior)}
 }
 
 func problemsOf(faulty *source.TreeError) manifest.Problems {

@@ -63,14 +63,24 @@ func motd(template string) map[string]string {
 	}
 }
 
+// cloneDir is a place for a clone that the accounts of the children can reach.
+func cloneDir(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, "clone")
+}
+
 func renderRequest(remote source.Remote, commit string) RenderRequest {
-	return RenderRequest{Remote: remote, Commit: commit, Facts: manifest.Facts{Name: "web-1"}}
+	return RenderRequest{Offer: Offer{Remote: remote, Tip: source.Tip{Commit: commit}}, Facts: manifest.Facts{Name: "web-1"}}
 }
 
 func TestChildrenFetchAndRender(t *testing.T) {
 	remote, commit := childRepo(t, motd("I am {{ .facts.name }}\n"))
-	fetched, err := FetchChild(t.Context(), FetchRequest{Remote: remote, Dir: t.TempDir(), Prior: commit})
-	if err != nil || fetched.Commit != commit || fetched.Ancestry != source.Same {
+	fetched, err := FetchChild(t.Context(), FetchRequest{Remote: remote, Dir: cloneDir(t), About: source.Question{Old: []string{commit}}})
+	if err != nil || fetched.Commit != commit {
 		t.Fatalf("FetchChild gave %+v, %v", fetched, err)
 	}
 	reply, err := RenderChild(t.Context(), renderRequest(remote, commit))
@@ -110,7 +120,7 @@ func TestReasonsSurviveThePipe(t *testing.T) {
 	}
 	closed.Close()
 	fetch := func(remote source.Remote) error {
-		_, err := FetchChild(t.Context(), FetchRequest{Remote: remote, Dir: t.TempDir()})
+		_, err := FetchChild(t.Context(), FetchRequest{Remote: remote, Dir: cloneDir(t)})
 		return err
 	}
 	render := func(change func(*RenderRequest)) error {
@@ -130,15 +140,15 @@ func TestReasonsSurviveThePipe(t *testing.T) {
 	}{
 		"nobody listens":                  {fetch(source.Remote{URL: "http://" + closed.Addr().String() + "/r.git", Branch: "main"}), source.Unreachable},
 		"the branch is gone":              {fetch(source.Remote{URL: remote.URL, Branch: "gone"}), source.NoBranch},
-		"the commit is not there":         {render(func(r *RenderRequest) { r.Commit = strings.Repeat("1", 40) }), source.Garbage},
-		"the prior commit is no ancestor": {render(func(r *RenderRequest) { r.Prior = other }), source.Rewritten},
+		"the commit is not there":         {render(func(r *RenderRequest) { r.Offer.Tip.Commit = strings.Repeat("1", 40) }), source.Garbage},
+		"the prior commit is no ancestor": {render(func(r *RenderRequest) { r.Trust.Prior = other }), source.Rewritten},
 	} {
 		var own *source.Error
 		if !errors.As(row.err, &own) || own.Reason != row.want {
 			t.Errorf("%s: got %v, want reason %q", name, row.err, row.want)
 		}
 	}
-	if err := render(func(r *RenderRequest) { r.Prior, r.AllowRewrite = other, true }); err != nil {
+	if err := render(func(r *RenderRequest) { r.Trust = Proof{Prior: other, AllowRewrite: true} }); err != nil {
 		t.Errorf("a rewritten branch that the host allows: %v", err)
 	}
 }
@@ -185,8 +195,9 @@ func TestChildIsKilledWhenTheContextEnds(t *testing.T) {
 		gone <- err
 	}()
 	_, err = FetchChild(ctx, FetchRequest{
-		Remote: source.Remote{URL: "http://" + silent.Addr().String() + "/r.git", Branch: "main"}, Dir: t.TempDir(),
+		Remote: source.Remote{URL: "http://" + silent.Addr().String() + "/r.git", Branch: "main"}, Dir: cloneDir(t),
 	})
+	silent.Close() // so that nobody waits for a question that never came
 	if !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
@@ -232,7 +243,7 @@ func TestBoundedKeepsItsLimitUnderCopy(t *testing.T) {
 
 func TestValidatorsChildAnswersItself(t *testing.T) {
 	// Without mounts and a scratch directory of its own it refuses to begin.
-	cmd := childCommand(t.Context(), childValidate)
+	cmd := childCommand(t.Context(), childValidate, job{})
 	cmd.Stdin = strings.NewReader("{}")
 	out, err := cmd.Output()
 	var reply struct{ Failure string }
@@ -245,7 +256,7 @@ func TestValidatorsChildAnswersItself(t *testing.T) {
 }
 
 func TestBrokenRequestIsAPlainError(t *testing.T) {
-	cmd := childCommand(t.Context(), "child-render")
+	cmd := childCommand(t.Context(), "child-render", job{})
 	cmd.Stdin = strings.NewReader("{")
 	out, err := cmd.CombinedOutput()
 	if err == nil || cmd.ProcessState.ExitCode() != exitChildFailed || strings.Contains(string(out), "goroutine") {

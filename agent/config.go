@@ -2,11 +2,7 @@ package agent
 
 import (
 	"fmt"
-	"io/fs"
-	"net"
-	"net/url"
 	"os"
-	"path"
 	"regexp"
 	"strings"
 	"time"
@@ -25,6 +21,9 @@ const DefaultConfigFile = "/etc/evenkeel/config.yaml"
 type Config struct {
 	Repo           string            // URL or absolute path; carries no password
 	Branch         string            // the branch that is followed
+	Tag            string            // a tag in place of the branch
+	Commit         string            // one commit in place of both
+	Mirrors        []Mirror          // other places that have the same commits
 	Path           string            // directory in the repository that holds fleet.yaml; "." is its root
 	Interval       time.Duration     // between two looks at the repository
 	Host           string            // name of this host in the fleet
@@ -35,6 +34,9 @@ type Config struct {
 	Identities     []string      // files with this host's age identities, or credential:NAME; nil: DefaultIdentityFile, if it is there
 	AllowDenied    []string      // paths on the built-in list that it may own after all
 	AllowRewritten bool          // follow a branch that was force-pushed
+	Trust          Trust         // whose commits count
+	Stale          Stale         // when silence is an alarm
+	Webhook        Webhook       // who may ask for a look now
 	Probation      time.Duration // how long a commit must stay healthy before it is good
 	Listen         string        // address of /metrics, "" when there is none
 	LogFormat      string        // "text" or "json"
@@ -43,27 +45,19 @@ type Config struct {
 	File           string        // where this was read from
 }
 
-// Auth names the files that open the repository. They are read at each fetch,
-// so a rotated secret needs no reload.
-type Auth struct {
-	Username       string // for password_file; token_file uses it too where a forge wants one
-	PasswordFile   string
-	TokenFile      string
-	SSHKeyFile     string
-	KnownHostsFile string
-	CAFile         string
-}
-
 // policy is what a repository may ask of this host. Its own files are left out of
 // it wherever they are: no commit can change who is followed, or what is recorded.
 func (c Config) policy() manifest.Options {
 	own := []string{c.StateDir, c.CacheDir}
-	for _, file := range []string{c.File, c.Auth.PasswordFile, c.Auth.TokenFile, c.Auth.SSHKeyFile, c.Auth.KnownHostsFile, c.Auth.CAFile} {
+	files := append(c.Auth.files(), c.File, c.Webhook.SecretFile, c.Trust.KeyringFile, c.Trust.AllowedSignersFile, c.Trust.RevokedKeysFile)
+	for _, m := range c.Mirrors {
+		files = append(files, m.Auth.files()...)
+	}
+	for _, file := range append(files, c.identityFiles()...) {
 		if file != "" {
 			own = append(own, file)
 		}
 	}
-	own = append(own, c.identityFiles()...)
 	return manifest.Options{AllowRoots: c.AllowRoots, Deny: c.Deny, AllowDenied: c.AllowDenied, Own: own}
 }
 
@@ -111,8 +105,11 @@ func LoadConfig(file string) (Config, error) {
 }
 
 func (c *Config) check(r *configReader) {
-	c.checkRepo(r)
-	c.checkAuth(r)
+	c.checkFollowed(r)
+	c.checkRepos(r)
+	c.Trust.check(r, c.Tag)
+	c.Stale.check(r)
+	c.Webhook.check(r)
 	c.checkHost(r)
 	c.checkPaths(r)
 	c.checkIdentities(r)
@@ -128,82 +125,8 @@ func (c *Config) check(r *configReader) {
 	if c.Listen == "off" {
 		c.Listen = ""
 	}
-	if _, _, err := net.SplitHostPort(c.Listen); c.Listen != "" && err != nil {
-		r.problem("listen", "listen %q is no address: write host:port, or off", c.Listen)
-	}
-}
-
-// scpLike is user@host:path, the short form of an ssh URL.
-var scpLike = regexp.MustCompile(`^([^@/:]+@)?[^@/:]+:[^/].*`)
-
-// badInBranch is what Git itself does not take in a branch name.
-var badInBranch = regexp.MustCompile(`^[-/]|\.\.|[\x00-\x20~^:?*\[\\\x7f]|//|@\{|[/.]$|\.lock$|^refs/`)
-
-func (c *Config) checkRepo(r *configReader) {
-	if c.Branch == "" || badInBranch.MatchString(c.Branch) {
-		r.problem("branch", "branch %q is no branch name: write it as in \"git branch\", such as main", c.Branch)
-	}
-	if c.Path == "" {
-		c.Path = "."
-	}
-	if c.Path = path.Clean(c.Path); !fs.ValidPath(c.Path) {
-		r.problem("path", "path %q must be a directory inside the repository, such as hosts/prod", c.Path)
-	}
-	switch {
-	case c.Repo == "":
-		r.problem("repo", "no repository is set: write a line such as \"repo: https://git.example.com/ops/hosts.git\"")
-		return
-	case path.IsAbs(c.Repo), scpLike.MatchString(c.Repo) && !strings.Contains(c.Repo, "://"):
-		return
-	}
-	u, err := url.Parse(c.Repo)
-	switch {
-	// url.Error quotes the whole text, password and all, so it is not shown.
-	case err != nil:
-		r.problem("repo", "repo is no URL and no absolute path")
-	case u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ssh":
-		r.problem("repo", "repo %q must be an https, http or ssh URL, or an absolute path", u.Redacted())
-	case u.Host == "":
-		r.problem("repo", "repo %q names no host", u.Redacted())
-	case u.Scheme != "ssh" && u.User != nil:
-		r.problem("repo", "repo must not carry a user or password: use auth: username and password_file, or token_file")
-	case u.User != nil && hasPassword(u):
-		r.problem("repo", "repo must not carry a password: use auth: ssh_key_file")
-	}
-}
-
-func hasPassword(u *url.URL) bool {
-	_, has := u.User.Password()
-	return has
-}
-
-// UsesSSH reports whether the repository is reached over ssh.
-func (c Config) UsesSSH() bool {
-	return strings.HasPrefix(c.Repo, "ssh://") ||
-		!path.IsAbs(c.Repo) && !strings.Contains(c.Repo, "://") && scpLike.MatchString(c.Repo)
-}
-
-func (c *Config) checkAuth(r *configReader) {
-	a := c.Auth
-	if a.PasswordFile != "" && a.TokenFile != "" {
-		r.problem("auth.token_file", "password_file and token_file are both set: keep one")
-	}
-	if a.PasswordFile != "" && a.Username == "" {
-		r.problem("auth.password_file", "password_file needs a username beside it")
-	}
-	if c.UsesSSH() {
-		if a.SSHKeyFile == "" {
-			r.problem("repo", "an ssh repository needs auth: ssh_key_file")
-		}
-		if a.KnownHostsFile == "" {
-			r.problem("repo", "an ssh repository needs auth: known_hosts_file; make one with \"ssh-keyscan HOST\" and compare the fingerprint")
-		}
-	}
-	for key, file := range map[string]string{"password_file": a.PasswordFile, "token_file": a.TokenFile, "ssh_key_file": a.SSHKeyFile} {
-		r.readableFile("auth."+key, file, true)
-	}
-	for key, file := range map[string]string{"known_hosts_file": a.KnownHostsFile, "ca_file": a.CAFile} {
-		r.readableFile("auth."+key, file, false)
+	if c.Listen != "" {
+		r.address("listen", "listen", c.Listen)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net"
 	"os"
 	"path"
 	"slices"
@@ -190,6 +191,13 @@ func (r *configReader) pattern(key, value string, options func(string) manifest.
 		r.problem(key, "%s: %v", key, err)
 	}
 	return clean
+}
+
+// address checks where to listen.
+func (r *configReader) address(key, name, value string) {
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		r.problem(key, "%s %q is no address: write host:port, or off", name, value)
+	}
 }
 
 // readableFile checks a file that the configuration names; "" is no file.

@@ -12,12 +12,19 @@ import (
 )
 
 // loadText loads a configuration in which DIR stands for a directory that holds
-// the files "secret" (0600), "open" (0644) and "folder".
+// the files "secret" (0600), "open" (0644) and others, and "folder".
 func loadText(t *testing.T, text string) (c Config, dir string, problems string) {
 	t.Helper()
 	dir = t.TempDir()
-	for name, mode := range map[string]os.FileMode{"secret": 0o600, "open": 0o644} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte("x\n"), mode); err != nil {
+	const signer = "ada@example.org ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINNwMHM8lLcve+HMdKmjaanRnkdOE0Sm3ZUxkjv5LTgg\n"
+	for name, file := range map[string]struct {
+		content string
+		mode    os.FileMode
+	}{
+		"secret": {"not to be guessed at all\n", 0o600}, "open": {"x\n", 0o644}, "signers": {signer, 0o644}, "none": {"", 0o644},
+		"broken": {"ada ssh-ed25519 AAAA\n\nada cert-authority ssh-ed25519 AAAA\n", 0o644}, "short": {"guess me\n", 0o600},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(file.content), file.mode); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -25,7 +32,7 @@ func loadText(t *testing.T, text string) (c Config, dir string, problems string)
 		t.Fatal(err)
 	}
 	file := filepath.Join(dir, "config.yaml")
-	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "DIR", dir)), 0o640); err != nil {
+	if err := os.WriteFile(file, []byte(strings.ReplaceAll(text, "DIR/", dir+"/")), 0o640); err != nil {
 		t.Fatal(err)
 	}
 	c, err := LoadConfig(file)
@@ -94,6 +101,42 @@ cache_dir: /c
 	}
 }
 
+func TestLoadConfigReadsWhomToTrust(t *testing.T) {
+	t.Setenv("CREDENTIALS_DIRECTORY", "")
+	c, dir, problems := loadText(t, `
+repo: https://git.example.com/hosts.git
+host: web-1
+tag: production
+auth: {bearer_file: DIR/secret, client_cert_file: DIR/open, client_key_file: DIR/secret}
+mirrors:
+  - repo: http://mirror.example.com/hosts.git
+    auth: {token_file: DIR/secret, plain_http: true}
+  - repo: /srv/hosts.git
+trust: {signatures: ssh, verify: tag, allowed_signers_file: DIR/signers, revoked_keys_file: DIR/none,
+  minimum_commit: 0123456789abcdef0123456789abcdef01234567}
+stale: {contact: 1h, head: 720h}
+webhook: {listen: "0.0.0.0:9974", secret_file: DIR/secret}
+`)
+	if problems != "" {
+		t.Fatal(problems)
+	}
+	secret := dir + "/secret"
+	want := defaultConfig()
+	want.Repo, want.Host, want.Branch, want.Tag, want.File = "https://git.example.com/hosts.git", "web-1", "", "production", dir+"/config.yaml"
+	want.Auth = Auth{BearerFile: secret, ClientCertFile: dir + "/open", ClientKeyFile: secret}
+	want.Mirrors = []Mirror{{"http://mirror.example.com/hosts.git", Auth{TokenFile: secret, PlainHTTP: true}}, {Repo: "/srv/hosts.git"}}
+	want.Trust = Trust{Signatures: "ssh", Verify: "tag", AllowedSignersFile: dir + "/signers", RevokedKeysFile: dir + "/none",
+		MinimumCommit: "0123456789abcdef0123456789abcdef01234567"}
+	want.Stale, want.Webhook = Stale{time.Hour, 720 * time.Hour}, Webhook{"0.0.0.0:9974", secret}
+	if !reflect.DeepEqual(c, want) {
+		t.Errorf("got  %+v\nwant %+v", c, want)
+	}
+	_, _, problems = loadText(t, "repo: https://h/r\nhost: a\nauth: {token_file: \"credential:git\"}\n")
+	if want := "config.yaml:3: auth.token_file: cannot use the file: stat /run/credentials/evenkeel.service/git: no such file or directory"; problems != want {
+		t.Errorf("got  %s\nwant %s", problems, want)
+	}
+}
+
 func TestLoadConfigProblems(t *testing.T) {
 	const repo = "repo: https://h/r\nhost: a\n" // two lines that are right
 	for _, row := range []struct{ what, text, want string }{
@@ -101,12 +144,29 @@ func TestLoadConfigProblems(t *testing.T) {
 			`config.yaml: no repository is set: write a line such as "repo: https://git.example.com/ops/hosts.git"`},
 		{"an empty value counts as missing", "host: a\nrepo:\n",
 			`config.yaml:2: no repository is set: write a line such as "repo: https://git.example.com/ops/hosts.git"`},
+		{"a branch and a tag", repo + "branch: a\ntag: b\n", "config.yaml:4: more than one of branch, tag and commit is set: keep one"},
+		{"a short commit", repo + "commit: abc123\n", `config.yaml:3: commit "abc123" is no commit: write all 40 digits`},
+		{"a secret over plain http", "repo: http://h/r\nhost: a\nauth:\n  token_file: DIR/secret\n",
+			"config.yaml:4: token_file would go over plain http, where anybody on the way can read it: use https, or say plain_http: true"},
+		{"a mirror without an address, and one twice", repo + "mirrors:\n  - auth: {username: x}\n  - repo: https://h/r\n",
+			"config.yaml:4: mirrors[0] has no repo:\nconfig.yaml:5: mirrors[1]: the same repository is there twice"},
+		{"signatures without signers", repo + "trust: {signatures: ssh}\n", "config.yaml:3: signatures: ssh needs an allowed_signers_file, and no keyring_file"},
+		{"signers without signatures", repo + "trust: {verify: all}\n", "config.yaml:3: verify does nothing without signatures: openpgp or ssh"},
+		{"a tag that is verified and not followed", repo + "trust:\n  signatures: ssh\n  verify: tag\n  allowed_signers_file: DIR/signers\n",
+			"config.yaml:5: verify: tag needs a tag: to follow"},
+		{"broken allowed signers each with its line", repo + "trust: {signatures: ssh, allowed_signers_file: DIR/broken}\n",
+			"config.yaml:3: line 1 of the allowed signers: its key cannot be read; line 3 of the allowed signers: cert-authority is not supported; list each signer's own key"},
+		{"a keyring that is none", repo + "trust: {signatures: openpgp, keyring_file: DIR/open}\n",
+			"config.yaml:3: the OpenPGP keyring cannot be read: openpgp: invalid data: tag byte does not have MSB set"},
+		{"a webhook without a secret", repo + "webhook: {listen: \":9974\"}\n", "config.yaml:3: webhook needs a secret_file: without a secret anybody could ask"},
+		{"a webhook with a secret that can be guessed", repo + "webhook: {listen: \":9974\", secret_file: DIR/short}\n",
+			"config.yaml:3: secret_file: the secret must have at least 16 characters"},
 		{"a misspelt key names the right one", repo + "intervall: 60s\n",
 			`config.yaml:3: unknown key "intervall"; did you mean "interval"?`},
 		{"a misspelt key of a mapping", repo + "auth:\n  user: u\n  tokenfile: /x\n",
 			"config.yaml:4: unknown key \"user\" under \"auth\"\n" +
 				`config.yaml:5: unknown key "tokenfile" under "auth"; did you mean "token_file"?`},
-		{"a key that is like no other", repo + "webhook: 1\n", `config.yaml:3: unknown key "webhook"`},
+		{"a key that is like no other", repo + "frobnicate: 1\n", `config.yaml:3: unknown key "frobnicate"`},
 		{"a key twice", repo + "branch: a\nbranch: b\n", `config.yaml:4: key "branch" is there twice: also in line 3`},
 		{"a duration without a unit", repo + "interval: 60\n",
 			"config.yaml:3: interval 60 has no unit: write 60s, or 60m"},
@@ -182,7 +242,7 @@ func TestUsesSSH(t *testing.T) {
 		"ssh://git@h/r": true, "git@h:r.git": true, "h:r.git": true,
 		"https://h/r": false, "http://h:80/r": false, "/srv/r:x": false,
 	} {
-		if got := (Config{Repo: repo}).UsesSSH(); got != want {
+		if got := usesSSH(repo); got != want {
 			t.Errorf("%q: got %v, want %v", repo, got, want)
 		}
 	}
@@ -224,9 +284,12 @@ func TestSampleConfigShowsEveryKeyAndLoads(t *testing.T) {
 		t.Errorf("as it is installed the sample must ask for a repository and nothing else, got: %s", problems)
 	}
 	full := commented.ReplaceAllString(string(sample), "$1")
-	full = regexp.MustCompile(`/etc/evenkeel/\w+(\.pem)?`).ReplaceAllString(full, "DIR/secret")
+	full = strings.Replace(full, "allowed_signers_file: /etc/evenkeel/allowed_signers", "allowed_signers_file: DIR/signers", 1)
+	full = strings.Replace(full, "revoked_keys_file: /etc/evenkeel/revoked_keys", "revoked_keys_file: DIR/none", 1)
+	full = regexp.MustCompile(`/etc/evenkeel/[\w-]+(\.\w+)?`).ReplaceAllString(full, "DIR/secret")
 	full = strings.Replace(full, "repo:\n", "repo: /srv/hosts.git\n", 1)
-	full = regexp.MustCompile(`(?m)^  token_file:.*\n`).ReplaceAllString(full, "") // one of two
+	// Of those that exclude each other, one.
+	full = regexp.MustCompile(`(?m)^(  token_file|  bearer_file|  keyring_file|tag|commit):.*\n`).ReplaceAllString(full, "")
 	c, _, problems := loadText(t, full)
 	if problems != "" {
 		t.Fatalf("the sample with everything uncommented: %s", problems)
@@ -241,9 +304,12 @@ func TestSampleConfigShowsEveryKeyAndLoads(t *testing.T) {
 func TestPolicyLeavesOutEvenkeelsOwnFiles(t *testing.T) {
 	c := Config{
 		StateDir: "/srv/state", CacheDir: "/srv/cache", File: "/srv/config.yaml", AllowRoots: []string{"/srv"},
-		Auth: Auth{TokenFile: "/srv/token", CAFile: "/srv/ca.pem"},
+		Auth:    Auth{TokenFile: "/srv/token", CAFile: "/srv/ca.pem"},
+		Mirrors: []Mirror{{Auth: Auth{ClientKeyFile: "/srv/mirror"}}},
+		Trust:   Trust{AllowedSignersFile: "/srv/signers"},
+		Webhook: Webhook{SecretFile: "/srv/hook"},
 	}
-	want := []string{"/srv/state", "/srv/cache", "/srv/config.yaml", "/srv/token", "/srv/ca.pem", DefaultIdentityFile}
+	want := []string{"/srv/state", "/srv/cache", "/srv/token", "/srv/ca.pem", "/srv/config.yaml", "/srv/hook", "/srv/signers", "/srv/mirror", DefaultIdentityFile}
 	if got := c.policy(); !slices.Equal(got.Own, want) || !slices.Equal(got.AllowRoots, c.AllowRoots) {
 		t.Errorf("got %+v", got)
 	}

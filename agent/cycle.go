@@ -13,10 +13,12 @@ import (
 
 // candidate is a commit that was fetched, verified, rendered and wired.
 type candidate struct {
-	info   source.Info
-	target *plan.Target
-	digest string
-	key    string
+	info    source.Info
+	signer  string
+	minimum string // minimum_commit, which it was proven to contain
+	target  *plan.Target
+	digest  string
+	key     string
 }
 
 // pass is one look at the repository and all that follows from it:
@@ -38,27 +40,30 @@ func (d *daemon) pass(ctx context.Context) Outcome {
 // look fetches and renders the newest commit. Without a candidate the outcome
 // says why there is nothing to act on.
 func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
-	commit, err := d.head(ctx)
+	if err := d.readTrust(); err != nil {
+		return nil, d.refuse("", manifest.Problems{{Message: err.Error()}})
+	}
+	newest, err := d.head(ctx)
 	if err != nil {
-		return nil, d.sourceFailed(err)
+		return nil, d.sourceFailed("", err)
 	}
 	facts, err := d.collectFacts(ctx)
 	if err != nil {
 		return nil, failed(err)
 	}
 	d.keys = d.keyring.look(d.cfg)
-	d.host.forgetQuestion(commit)
-	key := d.passKey(commit, facts)
-	if outcome, known := d.decided(key, commit); known {
+	d.host.forgetQuestion(newest.tip.Commit)
+	key := d.passKey(newest.tip, facts)
+	if outcome, known := d.decided(key, newest.tip.Commit); known {
 		return nil, outcome
 	}
-	reply, err := d.render(ctx, commit, facts)
+	reply, err := d.render(ctx, newest, facts)
 	var dead *ChildError
 	switch {
 	case errors.As(err, &dead):
 		return nil, d.refuse(key, manifest.Problems{{Message: err.Error()}})
 	case err != nil:
-		return nil, d.sourceFailed(err)
+		return nil, d.sourceFailed(key, err)
 	case len(reply.Problems) > 0:
 		return nil, d.refuse(key, reply.Problems)
 	}
@@ -70,7 +75,8 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		return nil, failed(err)
 	}
 	d.warnings = asText(reply.Target.Warnings)
-	c := &candidate{info: reply.Info, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
+	d.tellCommit(reply)
+	c := &candidate{info: reply.Info, signer: reply.Signer, minimum: reply.Minimum, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
 	if outcome, stop := d.notThis(c); stop {
 		return nil, outcome
 	}
@@ -112,6 +118,7 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 		return d.wait(missing...)
 	}
 	w := d.host.complete(c.target, c.digest, c.key, n)
+	w.subject, w.signer, w.minimum = c.info.Subject, c.signer, c.minimum
 	if d.isGood(w, n) {
 		return d.adopt(w)
 	}
@@ -139,7 +146,10 @@ func (d *daemon) isGood(w wanted, n now) bool {
 func (d *daemon) adopt(w wanted) Outcome {
 	l := d.host.Ledger
 	if l.Good.Commit != w.target.Commit {
-		l.Good.Commit = w.target.Commit
+		if err := d.host.moveAnchor(w.target.Commit, w.minimum); err != nil {
+			return failed(err)
+		}
+		l.Good.Commit, l.Good.Subject, l.Good.Signer = w.target.Commit, w.subject, w.signer
 		l.Note(Entry{When: d.host.Now(), Commit: w.target.Commit, Result: ResultUnchanged, Reason: "it asks for nothing new here"})
 	}
 	l.Good.Secret = w.target.Secret // what was in clear may be encrypted now, with the same bytes

@@ -10,12 +10,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/signal"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,7 +21,6 @@ import (
 	"evenkeel/agent/apply"
 	"evenkeel/agent/health"
 	"evenkeel/agent/manifest"
-	"evenkeel/agent/source"
 	"evenkeel/metrics"
 	"evenkeel/units"
 )
@@ -53,12 +50,19 @@ type daemon struct {
 	prober  *health.Prober
 	notify  Notify
 	metrics *metrics.Set
-	poller  *source.Poller
-	nudge   chan struct{} // somebody asks for a look now
+	origins []*origin
+	trust   trusted
+	nudge   chan struct{} // a watch shall look for a newer commit now
+	wake    chan struct{} // somebody asks for a look now
 
 	refused struct { // the newest commit that is refused, and what it depends on
 		key      string
 		problems manifest.Problems
+		until    time.Time // it is looked at again then, zero when only a change of the key matters
+	}
+	chosen struct { // what origins that do not agree came to
+		key   string
+		index int
 	}
 	waiting    []string
 	warnings   []string
@@ -71,6 +75,7 @@ type daemon struct {
 	keys       Keys      // of the last pass
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
+	headMade   time.Time // by the clock of whoever made the newest commit
 
 	mu       sync.Mutex // what follows is read while a pass runs
 	status   Status
@@ -99,14 +104,21 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 		return err
 	}
 	defer stop()
+	deaf, err := d.listenForNudges()
+	if err != nil {
+		return err
+	}
+	defer deaf()
+	defer func() { closeOrigins(d.origins) }() // those of then: a reload makes others
 	if err := d.host.Load(); err != nil {
 		return err
 	}
 	d.recallMetrics()
+	d.tidy()
 	// One thing after the other: waking a second thread costs an idle poll a fifth of
 	// its time. What is large runs in children, which have all processors.
 	runtime.GOMAXPROCS(1)
-	d.log.Info("evenkeel starts", "version", opt.Version, "host", cfg.Host, "repo", cfg.Repo, "branch", cfg.Branch)
+	d.log.Info("evenkeel starts", "version", opt.Version, "host", cfg.Host, "repo", cfg.Repo, "follows", cfg.followed())
 	d.report(Outcome{})
 	if err := d.notify.Ready(); err != nil {
 		d.log.Warn("systemd does not hear us", "err", err)
@@ -129,9 +141,9 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	}
 	d := &daemon{
 		cfg: cfg, opt: opt, log: opt.Log, disk: disk, prober: &health.Prober{Manager: opt.Manager},
-		notify: NotifyFromEnv(), nudge: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
+		notify: NotifyFromEnv(), nudge: make(chan struct{}, 1), wake: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
 	}
-	d.poller = source.NewPoller(d.remote())
+	d.origins = newOrigins(cfg)
 	d.host = &Host{
 		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
 		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation,
@@ -167,14 +179,18 @@ func (d *daemon) listen() (stop func(), err error) {
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/metrics", metrics.Handler(registry))
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	return d.serve(listener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}), nil
+}
+
+// serve answers on a listener until stop is called.
+func (d *daemon) serve(listener net.Listener, server *http.Server) (stop func()) {
 	var serving sync.WaitGroup
 	serving.Go(func() {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("the metrics are no longer served", "err", err)
+			d.log.Error("nobody is answered any more", "address", listener.Addr(), "err", err)
 		}
 	})
-	return func() { _ = server.Close(); serving.Wait() }, nil
+	return func() { _ = server.Close(); serving.Wait() }
 }
 
 // build is the program as its metrics name it.
@@ -188,60 +204,6 @@ func build(version string) metrics.Build {
 		}
 	}
 	return b
-}
-
-// loop runs one pass after the other. It feeds systemd's watchdog itself, and
-// stops doing so when a pass makes no progress.
-func (d *daemon) loop(ctx context.Context) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
-	first, owed := true, false // owed: somebody asked for a reload during a pass
-	timer := time.NewTimer(0)
-	alive := time.NewTicker(beat)
-	defer alive.Stop()
-	var done chan Outcome
-	for {
-		select {
-		case <-ctx.Done():
-			if done != nil {
-				d.finished(<-done)
-			}
-			return d.notify.Stopping()
-		case <-hup:
-			if done != nil {
-				owed = true
-				d.ask()
-				continue
-			}
-			d.reload()
-			timer.Reset(0)
-		case <-timer.C:
-			done = make(chan Outcome, 1)
-			go func(first bool) { done <- d.onePass(ctx, first) }(first)
-			first = false
-		case outcome := <-done:
-			done = nil
-			delay := d.finished(outcome)
-			if owed {
-				owed, delay = false, 0
-				d.reload()
-			}
-			timer.Reset(delay)
-		case <-alive.C:
-			if d.isProgressing() {
-				_ = d.notify.Watchdog()
-			}
-		}
-	}
-}
-
-// ask wakes a watch that looks for newer commits.
-func (d *daemon) ask() {
-	select {
-	case d.nudge <- struct{}{}:
-	default:
-	}
 }
 
 // inARow bounds how many commits one pass deals with before it tells how it ended.
@@ -261,6 +223,9 @@ func (d *daemon) onePass(ctx context.Context, first bool) Outcome {
 	}
 	if err := d.heed(); err != nil {
 		return failed(err)
+	}
+	if outcome, stop := d.anchored(); stop {
+		return outcome
 	}
 	var outcome Outcome
 	for looked, n := false, 0; n < inARow && ctx.Err() == nil && outcome.Result != ResultFailed; n++ {
@@ -303,7 +268,8 @@ func (d *daemon) passOver(c *candidate) {
 func (d *daemon) finished(outcome Outcome) time.Duration {
 	delay := d.delay()
 	d.mu.Lock()
-	d.status.NextLook = time.Now().Add(delay).UTC()
+	d.status.Passed = time.Now().UTC()
+	d.status.NextLook = d.status.Passed.Add(delay)
 	same := d.status.Result == outcome.Result && d.status.Stage == StageIdle && d.status.Reason == outcome.Reason
 	d.mu.Unlock()
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
@@ -323,7 +289,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 // step; longer after failures of the source, and right for this host's phase.
 func (d *daemon) delay() time.Duration {
 	if d.failures > 0 {
-		return jitter(min(d.cfg.Interval<<min(d.failures-1, 10), max(maxDelay, d.cfg.Interval)))
+		return max(jitter(backoff(d.failures, d.cfg.Interval)), d.leftAlone(time.Now()))
 	}
 	return jitter(untilPhase(time.Now(), d.cfg.Interval, d.machine+d.cfg.Host))
 }
@@ -364,20 +330,13 @@ func (d *daemon) reload() {
 		d.log.Error("the old configuration stays in force", "err", err)
 		return
 	}
-	cfg.StateDir, cfg.Listen = d.cfg.StateDir, d.cfg.Listen // these two need a restart
-	d.poller.Close()
-	d.cfg = cfg
-	d.poller = source.NewPoller(d.remote())
+	cfg.StateDir, cfg.Listen, cfg.Webhook = d.cfg.StateDir, d.cfg.Listen, d.cfg.Webhook // these need a restart
+	closeOrigins(d.origins)
+	d.cfg, d.origins, d.trust, d.chosen.key = cfg, newOrigins(cfg), trusted{}, ""
 	d.host.Probation = cfg.Probation
+	d.metrics.Origins()
+	d.tidy()
 	d.failures, d.factsAt, d.reported = 0, time.Time{}, time.Time{}
-}
-
-func (d *daemon) remote() source.Remote {
-	a := d.cfg.Auth
-	return source.Remote{URL: d.cfg.Repo, Branch: d.cfg.Branch, Auth: source.Auth{
-		Username: a.Username, PasswordFile: a.PasswordFile, TokenFile: a.TokenFile,
-		SSHKeyFile: a.SSHKeyFile, KnownHostsFile: a.KnownHostsFile, CAFile: a.CAFile,
-	}}
 }
 
 func bootID() string {

@@ -112,7 +112,7 @@ func (h *Host) overtake(a *Attempt) {
 
 func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *Attempt {
 	a := &Attempt{
-		Number: h.Ledger.Attempts + 1, Commit: w.target.Commit, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
+		Number: h.Ledger.Attempts + 1, Commit: w.target.Commit, Subject: w.subject, Signer: w.signer, Minimum: w.minimum, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret,
 		cameUp: map[string]units.Detail{},
@@ -363,7 +363,10 @@ func (h *Host) finishKeep(except []string) error {
 	if err := apply.Finish(h.Disk, a.Moves); err != nil {
 		h.Log.Warn("some old files stay beside the managed ones", "err", err)
 	}
-	l.Good = &Good{Commit: a.Commit, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
+	if err := h.moveAnchor(a.Commit, a.Minimum); err != nil {
+		return err
+	}
+	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
 	l.Owned, l.Found, l.Roles, l.Key, l.Hold, l.Approved = a.Owned, a.Found, a.Roles, a.Key, nil, nil
 	delete(l.Tries, a.Commit)
 	for name, run := range l.Runs {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -27,8 +28,8 @@ func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	if h.Open == nil || h.Open.phase != PhaseHeld {
 		return Outcome{}, false
 	}
-	commit, err := d.head(ctx)
-	if err != nil || commit == h.Open.Commit {
+	newest, err := d.head(ctx)
+	if err != nil || newest.tip.Commit == h.Open.Commit {
 		return Outcome{Result: ResultHeld, Reason: d.holdReason()}, true
 	}
 	return d.retryHeld(ctx)
@@ -147,7 +148,7 @@ func isProgram(name string) bool {
 // refuse ends a pass with faults that were found before anything was touched.
 // They are looked at again when the key changes; without one, at each pass.
 func (d *daemon) refuse(key string, problems manifest.Problems) Outcome {
-	d.refused.key, d.refused.problems = key, problems
+	d.refused.key, d.refused.problems, d.refused.until = key, problems, time.Time{}
 	return Outcome{Result: ResultRefused, Reason: summary(problems)}
 }
 
@@ -185,7 +186,7 @@ func (d *daemon) invalid(c *candidate, err error) Outcome {
 func (d *daemon) decided(key, commit string) (Outcome, bool) {
 	l := d.host.Ledger
 	switch {
-	case d.refused.key == key && d.refused.key != "":
+	case d.refused.key == key && d.refused.key != "" && (d.refused.until.IsZero() || time.Now().Before(d.refused.until)):
 		return Outcome{Result: ResultRefused, Reason: summary(d.refused.problems)}, true
 	case l.Key != key || d.host.Open != nil:
 		return Outcome{}, false

@@ -43,7 +43,10 @@ type Host struct {
 	Probation time.Duration // how long a commit must prove itself
 
 	Ledger *Ledger
+	Anchor *Anchor  // nil when no commit was good yet
 	Open   *Attempt // nil when no attempt is open
+
+	anchorFault string // why the anchor is not to be had, "" when it is
 
 	index    apply.Index
 	redactor redactor
@@ -58,9 +61,12 @@ type wanted struct {
 	digest string
 	key    string
 	to     plan.State
-	owned  map[string]Owned
-	found  map[string]bool
-	newer  []newer // paths that would go back to what a package has replaced since
+
+	subject, signer string // of the commit, for people
+	minimum         string // minimum_commit, which it was proven to contain
+	owned           map[string]Owned
+	found           map[string]bool
+	newer           []newer // paths that would go back to what a package has replaced since
 }
 
 // now is the host as it is.

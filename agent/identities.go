@@ -33,15 +33,20 @@ func (c Config) identityFiles() []string {
 	var files []string
 	for _, where := range c.Identities {
 		if name, is := strings.CutPrefix(where, credentialPrefix); is {
-			dir := os.Getenv("CREDENTIALS_DIRECTORY")
-			if dir == "" {
-				dir = "/run/credentials/evenkeel.service"
-			}
-			where = path.Join(dir, name)
+			where = credentialFile(name)
 		}
 		files = append(files, where)
 	}
 	return files
+}
+
+// credentialFile is where systemd puts a credential of the service.
+func credentialFile(name string) string {
+	dir := os.Getenv("CREDENTIALS_DIRECTORY")
+	if dir == "" {
+		dir = "/run/credentials/evenkeel.service"
+	}
+	return path.Join(dir, name)
 }
 
 func (c *Config) checkIdentities(r *configReader) {

@@ -35,8 +35,9 @@ type Ledger struct {
 	Attempts int                `json:"attempts"`      // number of the last attempt
 	Key      string             `json:"key,omitempty"` // of the last pass that was decided
 	Good     *Good              `json:"good,omitempty"`
-	Owned    map[string]Owned   `json:"owned,omitempty"` // every path that a kept target brought here
-	Found    map[string]bool    `json:"found,omitempty"` // unit -> was it active before evenkeel first ran it
+	Anchored bool               `json:"anchored,omitempty"` // an Anchor was written: from then on there must be one
+	Owned    map[string]Owned   `json:"owned,omitempty"`    // every path that a kept target brought here
+	Found    map[string]bool    `json:"found,omitempty"`    // unit -> was it active before evenkeel first ran it
 	Runs     map[string]Started `json:"runs,omitempty"`
 	Rejected []Rejection        `json:"rejected,omitempty"`
 	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
@@ -49,6 +50,8 @@ type Ledger struct {
 // Good is the last commit that was seen healthy.
 type Good struct {
 	Commit   string                  `json:"commit"`
+	Subject  string                  `json:"subject,omitempty"`
+	Signer   string                  `json:"signer,omitempty"`
 	Digest   string                  `json:"digest"` // of the target
 	When     time.Time               `json:"when"`
 	State    plan.State              `json:"state"`

@@ -20,33 +20,22 @@ import (
 	"evenkeel/units"
 )
 
-// head asks where the branch points now.
-func (d *daemon) head(ctx context.Context) (string, error) {
-	commit, err := d.poller.Head(ctx)
-	if err != nil {
-		return "", err
-	}
-	now := time.Now()
-	d.metrics.SourceAnswered(now)
-	d.mu.Lock()
-	d.status.Contact, d.status.ContactError = now.UTC(), ""
-	if d.status.Target == nil || d.status.Target.Commit != commit {
-		d.status.Target = &CommitStatus{Commit: commit, Since: now.UTC()}
-	}
-	d.mu.Unlock()
-	d.failures = 0
-	return commit, nil
-}
-
-// sourceFailed ends a pass that got nothing from the repository. The host stays
-// as it is.
-func (d *daemon) sourceFailed(err error) Outcome {
+// sourceFailed ends a pass that got nothing from the repository, or nothing that
+// counts. The host stays as it is. A commit that is not proven is refused as one
+// with faults is: asking again soon would not help.
+func (d *daemon) sourceFailed(key string, err error) Outcome {
 	reason := source.Unreachable
 	var own *source.Error
 	if errors.As(err, &own) {
 		reason = own.Reason
 	}
 	d.metrics.SourceFailed(string(reason))
+	switch reason {
+	case source.BadSignature, source.Rewritten, source.TooOld:
+		outcome := d.refuse(key, manifest.Problems{{Message: err.Error()}})
+		d.refused.until = time.Now().Add(maxDelay)
+		return outcome
+	}
 	d.failures++
 	d.mu.Lock()
 	d.status.ContactError = err.Error()
@@ -75,17 +64,18 @@ func (d *daemon) collectFacts(ctx context.Context) (manifest.Facts, error) {
 
 // passKey names all that a pass depends on: an unchanged key has an unchanged
 // answer.
-func (d *daemon) passKey(commit string, facts manifest.Facts) string {
+func (d *daemon) passKey(tip source.Tip, facts manifest.Facts) string {
 	text, err := json.Marshal(struct {
-		Commit string
-		Facts  manifest.Facts
-		Path   string
-		Roots  []string
-		Deny   []string
-		Allow  []string
-		Force  bool
-		Keys   Keys
-	}{commit, facts, d.cfg.Path, d.cfg.AllowRoots, d.cfg.Deny, d.cfg.AllowDenied, d.cfg.AllowRewritten, d.keys})
+		Tip   source.Tip
+		Facts manifest.Facts
+		Path  string
+		Roots []string
+		Deny  []string
+		Allow []string
+		Force bool
+		Trust string
+		Keys  Keys
+	}{tip, facts, d.cfg.Path, d.cfg.AllowRoots, d.cfg.Deny, d.cfg.AllowDenied, d.cfg.AllowRewritten, d.trust.sum, d.keys})
 	if err != nil {
 		panic("internal error: facts cannot be written as JSON: " + err.Error())
 	}
@@ -94,26 +84,68 @@ func (d *daemon) passKey(commit string, facts manifest.Facts) string {
 }
 
 // render fetches the commit and renders it for this host, each in a child.
-func (d *daemon) render(ctx context.Context, commit string, facts manifest.Facts) (RenderReply, error) {
-	prior := ""
-	if good := d.host.Ledger.Good; good != nil {
-		prior = good.Commit
-	}
-	d.host.tell(StageFetching, commit)
-	fetched, err := FetchChild(ctx, FetchRequest{Remote: d.remote(), Dir: d.cfg.CacheDir, Prior: prior})
+func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) (RenderReply, error) {
+	proof, err := d.proof()
 	if err != nil {
 		return RenderReply{}, err
 	}
-	d.host.tell(StageRendering, commit)
+	d.host.tell(StageFetching, newest.tip.Commit)
+	offer, err := d.fetch(ctx, newest, proof.question())
+	if err != nil {
+		return RenderReply{}, err
+	}
+	d.host.tell(StageRendering, offer.Tip.Commit)
 	identities := openIdentities(d.cfg)
 	defer closeFiles(identities)
 	options := d.cfg.policy()
 	options.DigestKey, options.Recipients = d.host.index.Key, d.keys.Recipients
 	return RenderChild(ctx, RenderRequest{
-		Remote: d.remote(), Dir: d.cfg.CacheDir, Commit: fetched.Commit, Path: d.cfg.Path, Prior: prior,
-		Ancestry: fetched.Ancestry, AllowRewrite: d.cfg.AllowRewritten, Facts: facts,
-		Options: options, Faults: d.keys.Faults,
+		Offer: offer, Trust: proof, Path: d.cfg.Path, Facts: facts, Options: options, Faults: d.keys.Faults,
 	}, identities...)
+}
+
+// proof is what a commit must prove here now.
+func (d *daemon) proof() (Proof, error) {
+	if err := d.readTrust(); err != nil {
+		return Proof{}, &source.Error{Reason: source.BadSignature, Text: err.Error()}
+	}
+	p := Proof{Policy: d.trust.policy, Prior: d.host.prior(), AllowRewrite: d.cfg.AllowRewritten}
+	if anchor := d.host.Anchor; anchor != nil {
+		p.Contains = anchor.Minimum == p.Policy.Minimum
+	}
+	return p, nil
+}
+
+// readTrust reads the files again that say whom to trust, when they changed.
+func (d *daemon) readTrust() error {
+	t := d.cfg.Trust
+	var stamps [3]string
+	for i, file := range []string{t.KeyringFile, t.AllowedSignersFile, t.RevokedKeysFile} {
+		if info, err := os.Stat(file); file != "" && err == nil {
+			stamps[i] = fmt.Sprint(info.ModTime().UnixNano(), info.Size())
+		}
+	}
+	if d.trust.sum != "" && d.trust.stamps == stamps {
+		return nil
+	}
+	policy, err := t.policy()
+	if err != nil {
+		return err
+	}
+	text, err := json.Marshal(policy)
+	if err != nil {
+		return err
+	}
+	sum := sha256.Sum256(text)
+	d.trust = trusted{policy, stamps, hex.EncodeToString(sum[:])}
+	return nil
+}
+
+// trusted is the policy as it was last read.
+type trusted struct {
+	policy source.Policy
+	stamps [3]string // of the files, in the order in which readTrust looks
+	sum    string    // "" when nothing was read yet
 }
 
 // wire completes the target with what the host's own units say.

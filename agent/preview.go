@@ -13,13 +13,13 @@ import (
 	"evenkeel/agent/apply"
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
-	"evenkeel/agent/source"
 	"evenkeel/units"
 )
 
 // Preview is what the newest commit would do on this host.
 type Preview struct {
 	Commit, Subject, Host string
+	Signer                string // "" when the host asks for no signature
 	Rejected              string // why it will not be tried, "" when it would be
 	Steps                 []string
 	Problems              []string
@@ -50,12 +50,15 @@ func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, 
 		return p, err
 	}
 	d.keys = d.keyring.look(d.cfg)
-	commit, err := source.Head(ctx, d.remote())
+	if err := d.readTrust(); err != nil {
+		return p, err
+	}
+	newest, err := d.newest(ctx)
 	if err != nil {
 		return p, err
 	}
-	reply, err := d.render(ctx, commit, facts)
-	p.Commit, p.Subject = commit, reply.Info.Subject
+	reply, err := d.render(ctx, newest, facts)
+	p.Commit, p.Subject, p.Signer = newest.tip.Commit, reply.Info.Subject, reply.Signer
 	if err != nil {
 		return p, err
 	}
@@ -89,13 +92,18 @@ func previewer(cfg Config, manager units.Manager) (*daemon, func(), error) {
 		return nil, nil, fmt.Errorf("cannot make a place for the plan's own clone: %w", err)
 	}
 	cfg.CacheDir = filepath.Join(temp, "git")
-	d := &daemon{cfg: cfg, opt: Options{Manager: manager}, log: slog.New(slog.DiscardHandler), disk: disk}
+	// The accounts that fetch and render pass through it, and see nothing else.
+	if err := os.Chmod(temp, 0o711); err != nil {
+		return nil, nil, fmt.Errorf("cannot make a place for the plan's own clone: %w", err)
+	}
+	d := &daemon{cfg: cfg, opt: Options{Manager: manager}, log: slog.New(slog.DiscardHandler), disk: disk, origins: newOrigins(cfg)}
 	d.host = &Host{Disk: disk, Manager: manager, Now: time.Now, Log: d.log, Ledger: &Ledger{Version: ledgerVersion}}
-	closeAll := func() { _ = os.RemoveAll(temp); _ = disk.Close() }
+	closeAll := func() { closeOrigins(d.origins); _ = os.RemoveAll(temp); _ = disk.Close() }
 	state, err := disk.OpenDir(cfg.StateDir)
 	if err == nil {
 		d.host.State = state
 		if d.host.Ledger, err = loadLedger(state, nil); err == nil {
+			d.host.readAnchor()
 			d.host.Open, _, err = loadAttempts(state, nil)
 		}
 		if err == nil {

@@ -23,6 +23,7 @@ func (h *Host) Load() error {
 	if h.Ledger, err = loadLedger(h.State, h.decode); err != nil {
 		return err
 	}
+	h.readAnchor()
 	open, leftover, err := loadAttempts(h.State, h.decode)
 	if err != nil {
 		return err

@@ -107,12 +107,12 @@ func (d *daemon) fillFromLedger() {
 	s := &d.status
 	s.Good, s.Applied, s.Attempt, s.Held, s.Rejected, s.History = nil, nil, nil, nil, nil, nil
 	if good := l.Good; good != nil {
-		s.Good = &CommitStatus{Commit: good.Commit, Since: good.When.UTC()}
+		s.Good = &CommitStatus{Commit: good.Commit, Subject: good.Subject, Signer: good.Signer, Since: good.When.UTC()}
 		s.Applied = s.Good
 	}
 	s.Roles = l.Roles
 	if open != nil {
-		s.Applied = &CommitStatus{Commit: open.Commit, Since: open.Since.UTC()}
+		s.Applied = &CommitStatus{Commit: open.Commit, Subject: open.Subject, Signer: open.Signer, Since: open.Since.UTC()}
 		s.Attempt = &AttemptStatus{Commit: open.Commit, Since: open.Since.UTC(), Try: max(l.Tries[open.Commit], 1)}
 	}
 	if hold := l.Hold; hold != nil {
@@ -171,13 +171,38 @@ func (d *daemon) fillPackageFiles() {
 	d.mu.Unlock()
 }
 
+// tellCommit adds to the status what the commit says of itself.
+func (d *daemon) tellCommit(reply RenderReply) {
+	d.metrics.Head(reply.Info.When)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.headMade = reply.Info.When
+	if t := d.status.Target; t != nil && t.Commit == reply.Info.Hash {
+		d.status.Target = &CommitStatus{Commit: t.Commit, Subject: reply.Info.Subject, Signer: reply.Signer, Since: t.Since}
+	}
+}
+
+// tidy removes clones that nothing follows any more.
+func (d *daemon) tidy() {
+	var keep []string
+	for _, o := range d.origins {
+		keep = append(keep, o.dir)
+	}
+	if err := tidyClones(d.cfg.CacheDir, keep); err != nil {
+		d.log.Warn("old clones stay in the cache", "err", err)
+	}
+}
+
 // writeStatus brings the status file up to date.
 func (d *daemon) writeStatus() {
 	d.mu.Lock()
-	s := d.status
+	s, made := d.status, d.headMade
 	d.mu.Unlock()
 	s.Version, s.PID, s.Written = d.opt.Version, os.Getpid(), time.Now().UTC()
 	s.Host, s.Repo, s.Branch, s.StateDir = d.cfg.Host, d.cfg.Repo, d.cfg.Branch, d.cfg.StateDir
+	s.Tag, s.Pinned = d.cfg.Tag, d.cfg.Commit
+	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, made)
+	d.metrics.Stale(len(s.Stale) > 0)
 	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)

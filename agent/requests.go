@@ -68,6 +68,9 @@ func (d *daemon) heedRetry([]byte) {
 	h.Ledger.Rejected, h.Ledger.Tries, h.Ledger.Key = nil, nil, ""
 	h.Ledger.Hold = nil
 	h.Ledger.Host = d.cfg.Host
+	if err := h.renewAnchor(); err != nil {
+		d.log.Warn("the hold stays", "err", err)
+	}
 	if h.Open != nil && h.Open.phase == PhaseHeld {
 		d.retryHeld(context.Background())
 	}
@@ -115,7 +118,7 @@ func ResetState(cfg Config) error {
 		}
 	}
 	for _, e := range entries {
-		if e.Name() == ledgerFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile || e.Name() == approveFile {
+		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile || e.Name() == approveFile {
 			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
 				return fmt.Errorf("cannot reset the state: %w", err)
 			}

@@ -188,7 +188,7 @@ func TestPassKeyChangesWithTheIdentities(t *testing.T) {
 	d := &daemon{cfg: Config{Identities: []string{file}}}
 	key := func() string {
 		d.keys = d.keyring.look(d.cfg)
-		return d.passKey("c", renderRequest(source.Remote{}, "").Facts)
+		return d.passKey(source.Tip{Commit: "c"}, renderRequest(source.Remote{}, "").Facts)
 	}
 	first := key()
 	if got := d.keys.Recipients; !slices.Equal(got, []string{recipient}) {

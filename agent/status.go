@@ -58,8 +58,10 @@ type Status struct {
 	Written  time.Time `json:"written,omitzero"`
 	Host     string    `json:"host"`
 	Roles    []string  `json:"roles,omitempty"`
-	Repo     string    `json:"repo"` // without credentials
-	Branch   string    `json:"branch"`
+	Repo     string    `json:"repo"`             // without credentials
+	Branch   string    `json:"branch,omitempty"` // one of these three is followed
+	Tag      string    `json:"tag,omitempty"`
+	Pinned   string    `json:"pinned,omitempty"` // a commit
 	StateDir string    `json:"state_dir,omitempty"`
 
 	Stage  Stage  `json:"stage"`
@@ -83,7 +85,12 @@ type Status struct {
 
 	Contact      time.Time `json:"contact,omitzero"`        // the remote last answered
 	ContactError string    `json:"contact_error,omitempty"` // why it does not now, "" when it does
+	Looked       time.Time `json:"looked,omitzero"`         // the last pass, or the one that is under way, began then
+	Passed       time.Time `json:"passed,omitzero"`         // the last pass ended then
 	NextLook     time.Time `json:"next_look,omitzero"`
+
+	Origins []OriginStatus `json:"origins,omitempty"` // when there is more than one, in the order of the config
+	Stale   []string       `json:"stale,omitempty"`   // bounds of stale: that are exceeded
 
 	History []HistoryEntry `json:"history,omitempty"` // newest first, at most 20
 }
@@ -92,7 +99,16 @@ type Status struct {
 type CommitStatus struct {
 	Commit  string    `json:"commit"`
 	Subject string    `json:"subject,omitempty"` // first line of its message
+	Signer  string    `json:"signer,omitempty"`  // "" when the host asks for no signature
 	Since   time.Time `json:"since,omitzero"`
+}
+
+// OriginStatus is one of the places that commits come from.
+type OriginStatus struct {
+	Repo    string    `json:"repo"`             // without credentials
+	Commit  string    `json:"commit,omitempty"` // what it offered last
+	Contact time.Time `json:"contact,omitzero"` // it last answered
+	Error   string    `json:"error,omitempty"`  // why it gives nothing, or nothing that counts
 }
 
 // AttemptStatus is the attempt that is open.

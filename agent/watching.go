@@ -47,10 +47,11 @@ func (w *watching) Watch(ctx context.Context, watched []health.Watched, probatio
 // newer finds a commit that overtakes the one that is watched.
 func (d *daemon) newer(ctx context.Context) *candidate {
 	open := d.host.Open
-	commit, err := d.head(ctx)
-	if err != nil || commit == open.Commit {
+	newest, err := d.head(ctx)
+	if err != nil || newest.tip.Commit == open.Commit {
 		return nil
 	}
+	commit := newest.tip.Commit
 	c, outcome := d.look(ctx)
 	d.host.tell(StageWatching, open.Commit)
 	if c == nil || c.digest == open.Digest || c.key == d.passedOver {

@@ -28,6 +28,8 @@ for pair in "${wanted[@]}"; do
 done
 # The race detector's C compiler is no use without its headers.
 if [ ! -e /usr/include/stdlib.h ]; then missing+=(libc6-dev); fi
+# The accounts of the package, which the children of the tests run as.
+systemd-sysusers "$(realpath "$(dirname "$0")/../packaging/usr/lib/sysusers.d/evenkeel.conf")" >&2
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 echo "deps: installing ${missing[*]}" >&2

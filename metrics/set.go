@@ -39,7 +39,7 @@ func stages() []string {
 func revertReasons() []string { return []string{"step", "unit", "check", "interrupted", other} }
 
 func sourceReasons() []string {
-	return []string{"unreachable", "auth", "no-branch", "garbage", "limit", "rewritten", other}
+	return []string{"unreachable", "auth", "no-branch", "garbage", "limit", "rewritten", "signature", "too-old", other}
 }
 
 func verbs() []string { return []string{"start", "stop", "restart", "reload", other} }
@@ -67,6 +67,10 @@ type Set struct {
 	sourceUp      prometheus.Gauge
 	sourceContact prometheus.Gauge
 	sourceErrors  *prometheus.CounterVec
+	sourceHead    prometheus.Gauge
+	stale         prometheus.Gauge
+	originUp      *prometheus.GaugeVec
+	originContact *prometheus.GaugeVec
 }
 
 // New registers a set. It panics when one is registered there already, which is
@@ -94,6 +98,10 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		sourceUp:      gauge("source_up", "1 when the last look at the repository gave a commit."),
 		sourceContact: gauge("source_last_contact_timestamp_seconds", "When the repository last gave a commit; 0 before the first time."),
 		sourceErrors:  counter("source_errors_total", "Looks at the repository that gave no commit, by reason.", "reason"),
+		sourceHead:    gauge("source_head_timestamp_seconds", "When the newest commit was made, by its own clock; 0 before one was read."),
+		stale:         gauge("source_stale", "1 while no repository answers, or the newest commit is old, for longer than the host's config allows."),
+		originUp:      gauges("origin_up", "1 when the last look at this repository or mirror gave a commit that counts.", "origin"),
+		originContact: gauges("origin_last_contact_timestamp_seconds", "When this repository or mirror last answered; 0 before the first time.", "origin"),
 	}
 	buildInfo := newInfo("build_info", "The program itself.", "version", "revision", "goversion")
 	buildInfo.set(build.Version, build.Revision, build.GoVersion)
@@ -102,7 +110,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
 		s.commits, s.rejected, s.refused, s.waiting, s.held, s.reverts, s.unitJobs,
-		s.sourceUp, s.sourceContact, s.sourceErrors)
+		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.originUp, s.originContact)
 	return s
 }
 
@@ -184,6 +192,26 @@ func (s *Set) SourceAnswered(when time.Time) {
 func (s *Set) SourceFailed(reason string) {
 	s.sourceUp.Set(0)
 	s.sourceErrors.WithLabelValues(known(sourceReasons(), reason)).Inc()
+}
+
+// Head says when the newest commit was made.
+func (s *Set) Head(made time.Time) { setTime(s.sourceHead, made) }
+
+// Stale says whether a bound on silence is exceeded.
+func (s *Set) Stale(on bool) { setBool(s.stale, on) }
+
+// Origin tells of one repository or mirror. Which there are is up to the host's
+// config, so the series are few.
+func (s *Set) Origin(address string, up bool, contact time.Time) {
+	setBool(s.originUp.WithLabelValues(address), up)
+	g := s.originContact.WithLabelValues(address)
+	setTime(g, contact)
+}
+
+// Origins forgets the series of those that are not in the config any more.
+func (s *Set) Origins() {
+	s.originUp.Reset()
+	s.originContact.Reset()
 }
 
 // known keeps the values of a label few.

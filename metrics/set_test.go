@@ -51,6 +51,10 @@ func lived(s *Set) {
 	s.Commits(Commits{Target: "bbbb", Applied: "aaaa", Good: "aaaa"})
 	s.Standing(Standing{Rejected: true})
 	s.Phase("watching")
+	s.Head(start)
+	s.Stale(true)
+	s.Origin("https://git.example.com/hosts.git", true, start)
+	s.Origin("https://mirror.example.com/hosts.git", false, time.Time{})
 }
 
 func TestPage(t *testing.T) {
@@ -105,6 +109,9 @@ func TestSeriesAreThereFromTheStart(t *testing.T) {
 			}
 		}
 		return strings.Join(lines, "\n")
+	}
+	for _, address := range []string{"https://git.example.com/hosts.git", "https://mirror.example.com/hosts.git"} {
+		set.Origin(address, false, time.Time{}) // those are up to the config
 	}
 	before := names()
 	lived(set)

@@ -45,7 +45,7 @@ func (c generations) generation(n int) string { return filepath.Join(c.dir, fmt.
 
 // tidy makes the directory and removes what an interrupted fetch left.
 func (c generations) tidy() error {
-	if err := os.MkdirAll(c.dir, 0o700); err != nil {
+	if err := os.MkdirAll(c.dir, 0o750); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(c.dir)
@@ -91,16 +91,19 @@ func (c generations) scratch() (path string, err error) {
 	if err != nil {
 		return "", err
 	}
+	if err := os.Chmod(path, 0o750); err != nil { // another account of the group reads it
+		return path, err
+	}
 	for _, dir := range []string{"objects/pack", "objects/info", "refs/heads"} {
-		if err := os.MkdirAll(filepath.Join(path, dir), 0o700); err != nil {
+		if err := os.MkdirAll(filepath.Join(path, dir), 0o750); err != nil {
 			return path, err
 		}
 	}
 	const config = "[core]\n\trepositoryformatversion = 0\n\tbare = true\n"
-	if err := os.WriteFile(filepath.Join(path, "config"), []byte(config), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(path, "config"), []byte(config), 0o640); err != nil {
 		return path, err
 	}
-	return path, os.WriteFile(filepath.Join(path, "HEAD"), []byte("ref: "+tracked+"\n"), 0o600)
+	return path, os.WriteFile(filepath.Join(path, "HEAD"), []byte("ref: "+tracked+"\n"), 0o640)
 }
 
 // historyName is where Reach leaves old commits, until the next fetch.

@@ -141,3 +141,12 @@ func readFileMax(path string, max int64) ([]byte, error) {
 	}
 	return content, nil
 }
+
+// Local gives the path of a repository on this disk.
+func (r Remote) Local() (path string, is bool) {
+	at, err := r.place()
+	return at.path, err == nil && at.scheme == "local"
+}
+
+// Shown is the address as status and metrics may show it: no user, no password.
+func (r Remote) Shown() string { return r.shown() }

@@ -51,6 +51,9 @@ func tellPlan(u ui, p agent.Preview) error {
 		}
 		return &exit{code: exitFound}
 	}
+	if p.Signer != "" {
+		u.say("signed by %s", p.Signer)
+	}
 	for _, warning := range p.Warnings {
 		u.warn("%s", warning)
 	}

@@ -31,6 +31,7 @@ func renderStatus(s agent.Status, v verdict, now time.Time) string {
 	rejections(&b, s, now)
 	facts(&b, s, now)
 	services(&b, s, now)
+	list(&b, "Alarms", s.Stale, shownProblems)
 	list(&b, "Warnings", s.Warnings, shownProblems)
 	list(&b, "Versions of managed files that packages left beside them", s.PackageFiles, shownProblems)
 	history(&b, s)
@@ -98,7 +99,7 @@ func facts(b *strings.Builder, s agent.Status, now time.Time) {
 		fmt.Fprintf(table, "%s\t%s\n", name, fmt.Sprintf(format, args...))
 	}
 	row("host", "%s%s", s.Host, prefixed(", roles ", strings.Join(s.Roles, " ")))
-	row("repository", "%s, branch %s", s.Repo, s.Branch)
+	row("repository", "%s, %s", s.Repo, followed(s))
 	contact := "never answered"
 	if !s.Contact.IsZero() {
 		contact = "answered " + since(now, s.Contact) + " ago"
@@ -107,6 +108,17 @@ func facts(b *strings.Builder, s agent.Status, now time.Time) {
 		contact += ", next look in " + since(s.NextLook, now)
 	}
 	row("", "%s%s", contact, prefixed(": ", s.ContactError))
+	for i, o := range s.Origins {
+		name := ""
+		if i == 0 {
+			name = "origins"
+		}
+		answered := "never answered"
+		if !o.Contact.IsZero() {
+			answered = "answered " + since(now, o.Contact) + " ago"
+		}
+		row(name, "%s, %s%s%s", o.Repo, answered, prefixed(", offers ", short(o.Commit)), prefixed(": ", o.Error))
+	}
 	row("doing", "%s", cmp.Or(string(s.Stage), "nothing"))
 	row("last pass", "%s%s", cmp.Or(string(s.Result), "none yet"), prefixed(": ", s.Reason))
 	for _, c := range []struct {
@@ -117,7 +129,7 @@ func facts(b *strings.Builder, s agent.Status, now time.Time) {
 			row(c.name, "none yet")
 			continue
 		}
-		row(c.name, "%s%s", commit(c.commit), prefixed(" since ", sinceOrNothing(now, c.commit.Since)))
+		row(c.name, "%s%s%s", commit(c.commit), prefixed(" since ", sinceOrNothing(now, c.commit.Since)), prefixed(", signed by ", c.commit.Signer))
 	}
 	row("evenkeel", "%s, process %d", s.Version, s.PID)
 	table.Flush()
@@ -169,4 +181,15 @@ func history(b *strings.Builder, s agent.Status) {
 			fmt.Fprintf(b, "    %s\n", indented(restart))
 		}
 	}
+}
+
+// followed names what of the repository is followed.
+func followed(s agent.Status) string {
+	switch {
+	case s.Pinned != "":
+		return "commit " + short(s.Pinned)
+	case s.Tag != "":
+		return "tag " + s.Tag
+	}
+	return "branch " + s.Branch
 }

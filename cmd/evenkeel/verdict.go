@@ -41,6 +41,8 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 		return bad("WAITING: %s waits for %s; the host stays at %s.", newest, strings.Join(s.Waiting, ", "), before(s))
 	case len(down) > 0:
 		return bad("DOWN: the host is at %s, but %s.", before(s), strings.Join(down, ", "))
+	case len(s.Stale) > 0:
+		return bad("STALE: %s; the host stays at %s.", strings.Join(s.Stale, ", and "), before(s))
 	case s.ContactError != "" && s.Good == nil:
 		return fine("NO REPOSITORY: it has not answered yet (%s); nothing was touched.", s.ContactError)
 	case s.ContactError != "":

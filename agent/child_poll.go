@@ -1,0 +1,210 @@
+package agent
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"evenkeel/agent/source"
+)
+
+// A look at a server parses what it sends as well, so it is not made by root.
+// But a process for each look would cost more than the look: this one stays, and
+// keeps its connection.
+//
+//	daemon -- pollRequest, then an empty line for each look --> child
+//	daemon <-- pollAnswer, a line for each --                   child
+
+const (
+	childPoll = "child-poll"
+
+	// pollAnswerTime is longer than a look may take.
+	pollAnswerTime = 45 * time.Second
+	maxPollAnswer  = 64 << 10
+)
+
+type pollRequest struct {
+	Remote source.Remote `json:"remote"`
+	Files  descriptors   `json:"files"`
+}
+
+type pollAnswer struct {
+	Tip     source.Tip    `json:"tip"`
+	Failure *source.Error `json:"failure,omitempty"`
+}
+
+func pollInChild(stdin io.Reader, stdout io.Writer) error {
+	in := json.NewDecoder(io.LimitReader(stdin, maxChildRequest))
+	var request pollRequest
+	if err := in.Decode(&request); err != nil {
+		return err
+	}
+	request.Remote.Auth.Open = request.Files.open
+	poller := source.NewPoller(request.Remote)
+	defer poller.Close()
+	out := json.NewEncoder(stdout)
+	for looks := bufio.NewScanner(io.MultiReader(in.Buffered(), stdin)); looks.Scan(); {
+		if len(looks.Bytes()) == 0 {
+			continue // the end of the request's own line
+		}
+		seen, err := poller.Tip(context.Background())
+		answer := pollAnswer{Tip: seen}
+		if err != nil {
+			answer = pollAnswer{Failure: asSourceError(err)}
+		}
+		if err := out.Encode(answer); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// looker asks one remote where it stands: in this process when that is not root,
+// else through a child. It is for one goroutine at a time.
+type looker struct {
+	remote source.Remote
+	direct *source.Poller
+	child  *pollChild
+}
+
+// Tip is that of source.Poller.
+func (l *looker) Tip(ctx context.Context) (source.Tip, error) {
+	as, err := accountFor(fetchUser, l.remote)
+	if err != nil {
+		return source.Tip{}, err
+	}
+	if as == nil {
+		if l.direct == nil {
+			l.direct = source.NewPoller(l.remote)
+		}
+		return l.direct.Tip(ctx)
+	}
+	fresh := l.child == nil
+	seen, err := l.ask(ctx, as)
+	var own *source.Error
+	if errors.As(err, &own) && own.Reason == source.AuthFailed {
+		// It holds the files as they were; they may have been replaced since.
+		l.Close()
+		if !fresh {
+			return l.ask(ctx, as)
+		}
+	}
+	return seen, err
+}
+
+func (l *looker) ask(ctx context.Context, as *account) (source.Tip, error) {
+	if l.child == nil {
+		child, err := startPollChild(l.remote, as)
+		if err != nil {
+			return source.Tip{}, err
+		}
+		l.child = child
+	}
+	seen, err := l.child.ask(ctx)
+	var own *source.Error
+	if err != nil && !errors.As(err, &own) { // it is gone, or must go
+		l.Close()
+		if ctx.Err() != nil {
+			return seen, context.Cause(ctx)
+		}
+		err = &source.Error{Reason: source.Limit, Text: fmt.Sprintf("cannot look at the repository: %v", err)}
+	}
+	return seen, err
+}
+
+// Close ends the child or the connection; Tip may be called again.
+func (l *looker) Close() {
+	if l.direct != nil {
+		l.direct.Close()
+		l.direct = nil
+	}
+	if l.child != nil {
+		l.child.end()
+		l.child = nil
+	}
+}
+
+type pollChild struct {
+	ends func() // kills it, and waits until it is gone
+	in   *os.File
+	out  *os.File
+	text *bufio.Reader
+}
+
+func startPollChild(remote source.Remote, as *account) (*pollChild, error) {
+	files, done, err := openFor(remote)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	input, err := json.Marshal(pollRequest{remote, describe(files)})
+	if err != nil {
+		return nil, err
+	}
+	theirIn, in, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer theirIn.Close()
+	out, theirOut, err := os.Pipe()
+	if err != nil {
+		return nil, errors.Join(err, in.Close())
+	}
+	defer theirOut.Close()
+	p := &pollChild{in: in, out: out, text: bufio.NewReaderSize(out, maxPollAnswer)}
+	if p.ends, err = startChild(childPoll, job{files: files, as: as}, theirIn, theirOut); err != nil {
+		return nil, errors.Join(err, in.Close(), out.Close())
+	}
+	if err := p.say(append(input, '\n')); err != nil {
+		p.end()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *pollChild) say(text []byte) error {
+	if err := p.in.SetWriteDeadline(time.Now().Add(pollAnswerTime)); err != nil {
+		return err
+	}
+	_, err := p.in.Write(text)
+	return err
+}
+
+func (p *pollChild) ask(ctx context.Context) (source.Tip, error) {
+	stop := context.AfterFunc(ctx, func() { _ = p.out.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	if err := p.out.SetReadDeadline(time.Now().Add(pollAnswerTime)); err != nil {
+		return source.Tip{}, err
+	}
+	if ctx.Err() != nil {
+		return source.Tip{}, ctx.Err()
+	}
+	if err := p.say([]byte("look\n")); err != nil {
+		return source.Tip{}, err
+	}
+	line, err := p.text.ReadSlice('\n')
+	if err != nil {
+		return source.Tip{}, fmt.Errorf("the child that asks gave no answer: %w", err)
+	}
+	var answer pollAnswer
+	if err := json.NewDecoder(bytes.NewReader(line)).Decode(&answer); err != nil {
+		return source.Tip{}, errors.New("the answer of the child that asks cannot be read")
+	}
+	if answer.Failure != nil {
+		return source.Tip{}, answer.Failure
+	}
+	return answer.Tip, nil
+}
+
+// end kills the child, which has nothing to lose, and waits until it is gone.
+func (p *pollChild) end() {
+	_ = p.in.Close()
+	p.ends()
+	_ = p.out.Close()
+}

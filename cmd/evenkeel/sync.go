@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/agent"
+)
+
+func syncCommand(u ui) *cobra.Command {
+	var wait time.Duration
+	cmd := &cobra.Command{
+		Use:   "sync",
+		Short: "look at the repository now",
+		Long: `Makes the daemon read its configuration again and look at the repository now. With
+--wait it then waits until that look, and all that follows from it, is over, and
+says how the host is. Needs root.
+
+Exit codes:
+  0  the daemon was asked; with --wait: the host is fine
+  1  with --wait: somebody should look, see "evenkeel status"
+  2  the daemon does not run, or did not come to an end in that time`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			asked := time.Now()
+			if err := wakeDaemon(agent.StatusFile); err != nil {
+				return failed(err, "\"systemctl start evenkeel\" starts it; are you root?")
+			}
+			if wait <= 0 {
+				u.say("asked; \"evenkeel status\" tells how it goes")
+				return nil
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), wait)
+			defer cancel()
+			s, err := waitForLook(ctx, agent.StatusFile, asked)
+			if err != nil {
+				return failed(err, "\"evenkeel status\" tells what it does")
+			}
+			return tell(u, s, time.Now(), false)
+		},
+	}
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for the end, such as 10m")
+	return cmd
+}
+
+// waitForLook waits until a pass has ended that began after a time.
+func waitForLook(ctx context.Context, statusFile string, since time.Time) (agent.Status, error) {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		s, err := findDaemon(statusFile)
+		if err != nil {
+			return s, err
+		}
+		// The look is written before the stages of its pass are, and the end of the
+		// pass makes the daemon idle again.
+		if s.Looked.After(since) && s.Written.After(s.Looked) && s.Passed.After(s.Looked) {
+			return s, nil
+		}
+		select {
+		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+				return s, fmt.Errorf("the daemon is still %s", s.Stage)
+			}
+			return s, ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
