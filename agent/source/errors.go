@@ -69,12 +69,12 @@ func reasonOf(err error) Reason {
 		return AuthFailed
 	case errors.As(err, &refused) && refused.Op == "remote error" && strings.Contains(refused.Err.Error(), "certificate"):
 		return AuthFailed // the server's word on our own certificate
+	case errors.As(err, &file):
+		return Limit // before the network: the numbers of the system look like errors of it
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
 		errors.Is(err, errStalled), errors.Is(err, io.ErrUnexpectedEOF),
 		errors.Is(err, net.ErrClosed), errors.As(err, &network):
 		return Unreachable
-	case errors.As(err, &file):
-		return Limit
 	}
 	return Garbage
 }

@@ -136,7 +136,7 @@ func (g *gitRepo) sshd() Remote {
 	}
 	port := freePort(g.t)
 	config := filepath.Join(dir, "sshd_config")
-	text := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\n",
+	text := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\n",
 		port, hostKey, authorized)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		g.t.Fatal(err)

@@ -53,9 +53,12 @@ func pull(ctx context.Context, from server, a advert, into *Repo, w wish) error 
 	}
 	defer body.Close()
 	if err := receive(body, into); err != nil {
-		// What the parsers say about a cut stream is less than what cut it.
+		// What the parsers say about a cut stream is less than what cut it. When
+		// nothing did, the server itself gave up.
 		if a, is := body.(*answer); is && a.broken != nil {
 			err = a.broken
+		} else if is && errors.Is(err, io.ErrUnexpectedEOF) {
+			err = fail(Garbage, "the server gives up in the middle of its answer; its repository may be damaged")
 		}
 		return orCause(ctx, err)
 	}

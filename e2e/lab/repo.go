@@ -232,3 +232,16 @@ func gitEnv() []string {
 		"GIT_COMMITTER_NAME=A. Author", "GIT_COMMITTER_EMAIL=author@example.com",
 	}
 }
+
+// Sign makes every further commit of the work tree be signed with a key of
+// ssh-keygen; "" ends that.
+func (r *Repo) Sign(keyFile string) {
+	r.t.Helper()
+	if keyFile == "" {
+		r.git(r.work, "config", "commit.gpgSign", "false")
+		return
+	}
+	r.git(r.work, "config", "gpg.format", "ssh")
+	r.git(r.work, "config", "user.signingKey", keyFile)
+	r.git(r.work, "config", "commit.gpgSign", "true")
+}
