@@ -31,8 +31,8 @@ type Config struct {
 	Auth           Auth
 	AllowRoots     []string      // directories in which a commit may own paths
 	Deny           []string      // paths in them that it may not own, besides the built-in list
-	Identities     []string      // files with this host's age identities, or credential:NAME; nil: DefaultIdentityFile, if it is there
 	AllowDenied    []string      // paths on the built-in list that it may own after all
+	Identities     []string      // files with this host's age identities, or credential:NAME; nil: DefaultIdentityFile, if it is there
 	AllowRewritten bool          // follow a branch that was force-pushed
 	Trust          Trust         // whose commits count
 	Stale          Stale         // when silence is an alarm

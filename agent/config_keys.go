@@ -29,7 +29,7 @@ func (c *Config) keys() []configKey {
 		group("auth", "Files that open the repository, read at each fetch.", c.Auth.keys()...),
 		list("allow_roots", &c.AllowRoots, "Directories in which a commit may own paths. Default: /etc, /usr/local, /opt, /srv."),
 		list("deny", &c.Deny, "Paths in them that a commit may not own, besides the built-in list."),
-		list("allow_denied", &c.AllowDenied, "Paths on the built-in list that it may own after all."),
+		list("allow_denied", &c.AllowDenied, "Paths on the built-in list that a commit may own after all; never the kernel's, and never evenkeel's own."),
 		list("identities", &c.Identities, "Files with the age identities of this host, or credential:NAME of its unit. Default: /etc/evenkeel/identity.txt, if it is there."),
 		group("trust", "Whose commits this host takes.", c.Trust.keys()...),
 		group("stale", "When silence is an alarm.", c.Stale.keys()...),

@@ -66,16 +66,14 @@ func (d *daemon) collectFacts(ctx context.Context) (manifest.Facts, error) {
 // answer.
 func (d *daemon) passKey(tip source.Tip, facts manifest.Facts) string {
 	text, err := json.Marshal(struct {
-		Tip   source.Tip
-		Facts manifest.Facts
-		Path  string
-		Roots []string
-		Deny  []string
-		Allow []string
-		Force bool
-		Trust string
-		Keys  Keys
-	}{tip, facts, d.cfg.Path, d.cfg.AllowRoots, d.cfg.Deny, d.cfg.AllowDenied, d.cfg.AllowRewritten, d.trust.sum, d.keys})
+		Tip    source.Tip
+		Facts  manifest.Facts
+		Path   string
+		Policy manifest.Options
+		Force  bool
+		Trust  string
+		Keys   Keys
+	}{tip, facts, d.cfg.Path, d.cfg.policy(), d.cfg.AllowRewritten, d.trust.sum, d.keys})
 	if err != nil {
 		panic("internal error: facts cannot be written as JSON: " + err.Error())
 	}

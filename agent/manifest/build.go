@@ -47,7 +47,7 @@ func newBuilder(r *repo, host string, roles []string) *builder {
 			Reads:    map[string][]plan.Read{},
 			Secret:   map[string]bool{},
 		},
-		work:     workOfHost,
+		work:     workFor(r.opts.Limits.TotalBytes),
 		rendered: map[string]bool{},
 		uses:     map[string]use{},
 		said:     map[string]plan.Place{},
@@ -221,7 +221,7 @@ func (b *builder) newContent(text []byte, secret bool) content {
 // rendering gives what a template makes of the data.
 func (b *builder) rendering(file, dest string, r *renderer) (content, bool) {
 	t := once(b.repo, "template "+file, func() *parsed { return b.template(file, r) })
-	if t == nil {
+	if t == nil || b.work < 0 { // and then it was said once
 		return content{}, false
 	}
 	out, secret, problem := b.renderWatched(r, t, min(b.opts.Limits.FileBytes, max(b.left, 0)))

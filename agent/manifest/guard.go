@@ -135,7 +135,7 @@ func (p policy) deniedHere(name string, kind plan.Kind) (fault, hint string) {
 		}
 	}
 	for _, own := range p.Own {
-		if name == own || strings.HasPrefix(name, own+"/") || kind != plan.Directory && strings.HasPrefix(own, name+"/") {
+		if own != "" && (name == own || strings.HasPrefix(name, own+"/") || kind != plan.Directory && strings.HasPrefix(own, name+"/")) {
 			return fmt.Sprintf("%q may not be managed: %s is evenkeel's own on this host", name, own), ""
 		}
 	}

@@ -11,8 +11,8 @@ import (
 // the bytes of text that functions handle, and for each action in a loop a sum
 // that is about as much work.
 const (
-	workOfFile   = 64 << 20  // of one template with all that it includes
-	workOfHost   = 512 << 20 // of all templates together
+	workTimes    = 8       // so many times what one file may have is the work of one template with all that it includes; of all files, of all templates
+	leastWork    = 1 << 20 // also where files must be small
 	workOfAction = 64
 	maxCalls     = 50 // how deep templates may call each other
 	maxNested    = 100
@@ -22,12 +22,16 @@ const (
 // meter counts the work of templates. Its methods panic with a callError when
 // it runs out, which text/template turns into the error of the call.
 type meter struct {
-	file int64  // what is left for this template
+	most int64  // for one template
+	file int64  // what is left for this one
 	host *int64 // what is left for all
 }
 
+// workFor is the work that goes with a limit on bytes.
+func workFor(limit int64) int64 { return max(workTimes*limit, leastWork) }
+
 // begin starts the next template.
-func (m *meter) begin() { m.file = workOfFile }
+func (m *meter) begin() { m.file = m.most }
 
 // charge takes work from what is left.
 func (m *meter) charge(work int64) {

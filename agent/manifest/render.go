@@ -71,7 +71,7 @@ func (r *repo) renderer(role string) *renderer {
 }
 
 func newRenderer(r *repo, role string) *renderer {
-	m := &meter{}
+	m := &meter{most: workFor(r.opts.Limits.FileBytes)}
 	rr := &renderer{role: role, meter: m, fileMax: r.opts.Limits.FileBytes, partials: map[string]*parsed{}}
 	rr.known = map[string]any{"include": rr.include}
 	maps.Copy(rr.known, plainBuiltins())
@@ -121,6 +121,16 @@ func (r *renderer) render(t *parsed, limit int64) ([]byte, *Problem) {
 		return nil, &Problem{File: t.file, Message: "the output has <no value> in it, which templates print for a null", Hint: "it stands in the template, or in a value, as text"}
 	}
 	return out.b.Bytes(), nil
+}
+
+// textOf is the text of a template that was just run, with that of the partials
+// that it included.
+func (r *renderer) textOf(t *parsed) string {
+	text := t.text
+	for _, name := range mapKeysOf(r.included) {
+		text += "\n" + r.partials[name].text
+	}
+	return text
 }
 
 // parsed is a template that can be run.

@@ -174,7 +174,7 @@ func (r *repo) renderWatched(rr *renderer, t *parsed, limit int64) (out []byte, 
 		switch {
 		case problem == nil:
 			if secret = otherwise != nil || !bytes.Equal(out, without); secret && !d.standIns {
-				r.words.made(t.text, out, without)
+				r.words.made(rr.textOf(t), out, without)
 			}
 		case problem.doubt == doubtCall && d.standIns && !same:
 			// A function took offence at a stand-in; it may like the secret.
