@@ -19,6 +19,7 @@ type subject struct {
 	labels map[string]string
 	facts  []string // files with the facts of real hosts
 	roots  []string
+	denied []string
 }
 
 func (s *subject) flags(flags *pflag.FlagSet, doing string) {
@@ -26,6 +27,7 @@ func (s *subject) flags(flags *pflag.FlagSet, doing string) {
 	flags.StringToStringVar(&s.labels, "label", nil, "a label of that host, `KEY=VALUE`; may be repeated")
 	flags.StringArrayVar(&s.facts, "facts", nil, "a `FILE` that \"evenkeel facts --json\" printed on the host that is meant, or - for standard input")
 	flags.StringArrayVar(&s.roots, "allow-root", nil, "a `DIR` besides the default ones that the hosts' allow_roots names; may be repeated")
+	flags.StringArrayVar(&s.denied, "allow-denied", nil, "a `PATH`, or a pattern, on the built-in list that the hosts' allow_denied names; may be repeated")
 }
 
 // wrong finds what is wrong with the flags together.
@@ -36,14 +38,18 @@ func (s *subject) wrong() error {
 	case s.host != "" && len(s.facts) > 0:
 		return failed(errors.New("--host and --facts are both given"), "the facts of a host say its name and labels")
 	}
+	if err := s.options().Check(); err != nil {
+		return failed(err, "give what the hosts' own config says")
+	}
 	return nil
 }
 
 func (s *subject) options() manifest.Options {
-	if len(s.roots) == 0 {
-		return manifest.Options{}
+	opts := manifest.Options{AllowDenied: s.denied}
+	if len(s.roots) > 0 {
+		opts.AllowRoots = append(manifest.DefaultRoots(), s.roots...)
 	}
-	return manifest.Options{AllowRoots: append(manifest.DefaultRoots(), s.roots...)}
+	return opts
 }
 
 // hosts gives the hosts that were named, none when all are meant. A host of
