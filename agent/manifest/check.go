@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
 	"io/fs"
 	"maps"
 	"path"
@@ -45,13 +47,14 @@ func (r *Repository) Check(each func(Case, *plan.Target)) (Problems, error) {
 	in := r.reader()
 	in.lookAround()
 	f := in.readFleet()
-	c := checker{repository: r, f: f, each: each, roles: map[string]bool{}}
+	c := checker{repository: r, f: f, each: each, roles: map[string]int{}, hosts: map[Problem][]string{}}
 	found := slices.Clone(in.c.list)
 	for _, variants := range in.cases(f) {
 		found = append(found, c.host(variants)...)
 	}
+	found = c.named(found)
 	for _, name := range in.roleNames() {
-		if !c.roles[name] {
+		if c.roles[name] == 0 {
 			found = append(found, c.unused(name)...)
 		}
 	}
@@ -123,12 +126,13 @@ func (r *Repository) Example(name string, labels map[string]string) Facts {
 	return facts
 }
 
-// checker remembers which roles have been looked at.
+// checker remembers which roles have been looked at, and who has which problem.
 type checker struct {
 	repository *Repository
 	f          fleet
 	each       func(Case, *plan.Target)
-	roles      map[string]bool
+	roles      map[string]int       // role -> how many hosts play it
+	hosts      map[Problem][]string // what hangs on a host's values -> the hosts that have it
 	failed     error
 }
 
@@ -136,7 +140,6 @@ type checker struct {
 func (c *checker) load(of Case) (Problems, []string) {
 	var roles []string
 	for _, role := range c.f.assign(of.Facts).roles {
-		c.roles[role.word] = true
 		roles = append(roles, role.word)
 	}
 	t, err := c.repository.Load(of.Facts)
@@ -160,16 +163,23 @@ func (c *checker) host(cases []Case) []Problem {
 		roles    []string
 	}
 	var variants []variant
+	played := map[string]bool{}
 	for _, of := range cases {
 		problems, roles := c.load(of)
 		variants = append(variants, variant{problems, roles})
+		for _, role := range roles {
+			played[role] = true
+		}
+	}
+	for role := range played {
+		c.roles[role]++
 	}
 	everywhere := func(p Problem) bool {
 		return !slices.ContainsFunc(variants, func(v variant) bool {
 			if p.doubt == doubtHost {
 				return !slices.ContainsFunc(v.problems, func(q Problem) bool { return q.doubt == doubtHost })
 			}
-			return contains(v.roles, roleOf(p.File)) && !slices.Contains(v.problems, p)
+			return contains(v.roles, p.ofRole()) && !slices.Contains(v.problems, p)
 		})
 	}
 	var out []Problem
@@ -177,11 +187,38 @@ func (c *checker) host(cases []Case) []Problem {
 		for _, p := range v.problems {
 			if p.doubt == sure || !cases[0].Example && everywhere(p) || cases[0].Example && p.doubt != doubtHost {
 				out = append(out, p)
+				if host := cases[0].Facts.Name; p.doubt != sure && !contains(c.hosts[p], host) {
+					c.hosts[p] = append(c.hosts[p], host)
+				}
 			}
 		}
 	}
 	return out
 }
+
+// named says with a problem which hosts have it, when others play the role
+// without having it.
+func (c *checker) named(problems []Problem) []Problem {
+	const most = 3
+	for i, p := range problems {
+		hosts := c.hosts[p]
+		if role := p.ofRole(); role == "" || len(hosts) == 0 || len(hosts) == c.roles[role] {
+			continue
+		}
+		on := "so it is on " + strings.Join(hosts[:min(len(hosts), most)], ", ")
+		if len(hosts) > most {
+			on += fmt.Sprintf(" and %d more", len(hosts)-most)
+		}
+		if p.Hint != "" {
+			on = p.Hint + "; " + on
+		}
+		problems[i].Hint = on
+	}
+	return problems
+}
+
+// ofRole is the role whose values a problem hangs on.
+func (p Problem) ofRole() string { return cmp.Or(p.role, roleOf(p.File)) }
 
 // roleOf gives the role to which a file of the repository belongs.
 func roleOf(file string) string {

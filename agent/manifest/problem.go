@@ -21,7 +21,8 @@ type Problem struct {
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 
-	doubt doubt // why another set of labels might not have it
+	doubt doubt  // why another set of labels might not have it
+	role  string // whose doubt that is, where the file does not say it
 }
 
 // doubt says what a problem depends on that only the host's own config knows.

@@ -37,6 +37,7 @@ func (r *repo) typed(s *schema, layers []layer, d data) {
 			continue
 		}
 		for _, p := range s.problems(v, layers, vars) {
+			p.role = s.role
 			r.c.add(p)
 		}
 	}
