@@ -153,7 +153,27 @@ func TestReasonsSurviveThePipe(t *testing.T) {
 	}
 }
 
+// The bounds of package manifest end these long before the child's own limits do:
+// the answer is a fault with a line, not a child that was killed.
 func TestHostileTemplatesEndAtTheLimits(t *testing.T) {
+	for name, template := range map[string]string{
+		"a template that doubles a string for ever": `{{ define "x" }}{{ template "x" (print . .) }}{{ end }}{{ template "x" "0123456789abcdef" }}`,
+		"a template that never ends":                `{{ range 1000000000 }}{{ range 1000000000 }}{{ end }}{{ end }}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			remote, commit := childRepo(t, motd(template))
+			reply, err := RenderChild(t.Context(), renderRequest(remote, commit))
+			if err != nil || len(reply.Problems) != 1 || reply.Problems[0].Line == 0 {
+				t.Errorf("got %v, %v; want one fault in a line of the template", reply.Problems, err)
+			}
+		})
+	}
+}
+
+// Whatever gets past those bounds, here because they were lifted, ends the child
+// and never the daemon.
+func TestChildEndsAtItsLimits(t *testing.T) {
 	for name, row := range map[string]struct{ template, want string }{
 		"a template that doubles a string for ever": {
 			`{{ define "x" }}{{ template "x" (print . .) }}{{ end }}{{ template "x" "0123456789abcdef" }}`, "memory"},
@@ -163,7 +183,9 @@ func TestHostileTemplatesEndAtTheLimits(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			remote, commit := childRepo(t, motd(row.template))
-			_, err := RenderChild(t.Context(), renderRequest(remote, commit))
+			request := renderRequest(remote, commit)
+			request.Options.Limits = manifest.Limits{FileBytes: 1 << 50, TotalBytes: 1 << 50}
+			_, err := RenderChild(t.Context(), request)
 			var died *ChildError
 			if !errors.As(err, &died) || !strings.Contains(err.Error(), row.want) || !strings.Contains(err.Error(), commit) {
 				t.Errorf("got %v, want a ChildError about %s", err, row.want)
