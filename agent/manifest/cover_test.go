@@ -28,6 +28,13 @@ func beyondGolden() map[string]string {
 		"a path must be UTF-8":                            "fs.FS has no other paths",
 		"and %d more problems":                            "TestManyProblemsAreBounded",
 		"the file has %d bytes, more than the %d allowed": "TestALongYAMLFileIsNotParsed",
+
+		"this file is written in a way that cannot be added to without changing something else": "TestEditRole",
+		"%q cannot be added to":                                                                                 "TestEditRole",
+		"it says %s: %s for %q, and on this host it is %v":                                                      "TestEditRole",
+		"it says that the link %q leads to %q, and on this host it leads to %q":                                 "TestEditRole",
+		"%q cannot be brought by a repository: .gitkeep only keeps a directory there":                           "TestFileForIsTheReverseOfLoad",
+		"%q cannot be brought by a repository as it is: a name that ends in %s stands for something else there": "TestFileForIsTheReverseOfLoad",
 	}
 }
 
