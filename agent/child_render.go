@@ -16,7 +16,8 @@ import (
 type RenderRequest struct {
 	Offer      Offer            `json:"offer"`
 	Trust      Proof            `json:"trust"`
-	Path       string           `json:"path"` // directory of the repository that holds fleet.yaml
+	Path       string           `json:"path"`           // directory of the repository that holds fleet.yaml
+	Tree       string           `json:"tree,omitempty"` // a directory to render as it stands, in the place of all of the above
 	Facts      manifest.Facts   `json:"facts"`
 	Options    manifest.Options `json:"options"`
 	Faults     []string         `json:"faults,omitempty"`     // why identities cannot be used
@@ -85,6 +86,10 @@ func renderInChild(_ context.Context, input []byte) (any, error) {
 // render goes in the order of trust: the commit object, who signed it, where it
 // comes from, its tree as a whole, and only then what the files say.
 func (r RenderRequest) render() (reply RenderReply, err error) {
+	if r.Tree != "" {
+		reply.Target, err = manifest.Load(os.DirFS(r.Tree), r.Facts, r.Options)
+		return reply, err
+	}
 	repo, err := source.OpenFetched(r.Offer.Remote, r.Offer.Dir)
 	if err != nil {
 		return reply, err

@@ -1,7 +1,9 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"regexp"
 	"strings"
@@ -83,13 +85,27 @@ func defaultConfig() Config {
 // LoadConfig reads and checks the host's configuration. The error names every
 // problem, each on a line of its own with file and line.
 func LoadConfig(file string) (Config, error) {
+	return readConfig(&configReader{file: file, lines: map[string]int{}})
+}
+
+// LoadLocalConfig is LoadConfig for what this host says about itself: it may name
+// no repository yet, or not be there.
+func LoadLocalConfig(file string) (Config, error) {
+	c, err := readConfig(&configReader{file: file, lines: map[string]int{}, local: true})
+	if errors.Is(err, fs.ErrNotExist) {
+		return defaultConfig(), nil
+	}
+	return c, err
+}
+
+func readConfig(r *configReader) (Config, error) {
+	file := r.file
 	content, err := os.ReadFile(file)
 	if err != nil {
 		return Config{}, fmt.Errorf("cannot read the configuration: %w", err)
 	}
 	c := defaultConfig()
 	c.File = file
-	r := &configReader{file: file, lines: map[string]int{}}
 	var doc yaml.Node
 	if err := yaml.Unmarshal(content, &doc); err != nil {
 		return Config{}, fmt.Errorf("cannot read the configuration %q: %v", file, err)

@@ -21,6 +21,7 @@ import (
 // a person gets every problem of the file in one answer.
 type configReader struct {
 	file     string
+	local    bool           // only what this host says about itself is asked for
 	lines    map[string]int // full key -> its line, for problems found after reading
 	problems []configProblem
 }

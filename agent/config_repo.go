@@ -132,10 +132,11 @@ func (c *Config) checkFollowed(r *configReader) {
 }
 
 func (c *Config) checkRepos(r *configReader) {
-	if c.Repo == "" {
-		r.problem("repo", "no repository is set: write a line such as \"repo: https://git.example.com/ops/hosts.git\"")
-	} else {
+	switch {
+	case c.Repo != "":
 		checkRepo(r, "repo", c.Repo)
+	case !r.local:
+		r.problem("repo", "no repository is set: write a line such as \"repo: https://git.example.com/ops/hosts.git\"")
 	}
 	c.Auth.check(r, "", c.Repo)
 	seen := []string{c.Repo}

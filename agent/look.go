@@ -95,11 +95,16 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 	d.host.tell(StageRendering, offer.Tip.Commit)
 	identities := openIdentities(d.cfg)
 	defer closeFiles(identities)
+	request := d.renderRequest(facts)
+	request.Offer, request.Trust, request.Path = offer, proof, d.cfg.Path
+	return RenderChild(ctx, request, identities...)
+}
+
+// renderRequest is what rendering depends on besides the repository.
+func (d *daemon) renderRequest(facts manifest.Facts) RenderRequest {
 	options := d.cfg.policy()
 	options.DigestKey, options.Recipients = d.host.index.Key, d.keys.Recipients
-	return RenderChild(ctx, RenderRequest{
-		Offer: offer, Trust: proof, Path: d.cfg.Path, Facts: facts, Options: options, Faults: d.keys.Faults,
-	}, identities...)
+	return RenderRequest{Facts: facts, Options: options, Faults: d.keys.Faults}
 }
 
 // proof is what a commit must prove here now.

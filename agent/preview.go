@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -20,6 +21,7 @@ import (
 type Preview struct {
 	Commit, Subject, Host string
 	Signer                string // "" when the host asks for no signature
+	Roles                 []string
 	Rejected              string // why it will not be tried, "" when it would be
 	Steps                 []string
 	Problems              []string
@@ -62,23 +64,52 @@ func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, 
 	if err != nil {
 		return p, err
 	}
-	problems := reply.Problems
-	if len(problems) == 0 {
-		err = d.wire(ctx, reply.Target)
-		if wiring, is := err.(manifest.Problems); is {
-			problems, err = wiring, nil
-		}
-	}
+	return p, d.previewOf(ctx, reply, &p)
+}
+
+// PlanTree is PlanHere for a directory as it stands, such as a checkout with
+// changes that are not committed yet.
+func PlanTree(ctx context.Context, cfg Config, manager units.Manager, dir string) (Preview, error) {
+	p := Preview{Host: cfg.Host, Subject: dir}
+	d, closeAll, err := previewer(cfg, manager)
 	if err != nil {
 		return p, err
+	}
+	defer closeAll()
+	facts, err := d.collectFacts(ctx)
+	if err != nil {
+		return p, err
+	}
+	d.keys = d.keyring.look(d.cfg)
+	request := d.renderRequest(facts)
+	if request.Tree, err = filepath.Abs(dir); err != nil {
+		return p, fmt.Errorf("cannot tell where %q is: %w", dir, err)
+	}
+	identities := openIdentities(d.cfg)
+	defer closeFiles(identities)
+	reply, err := RenderChild(ctx, request, identities...)
+	if err != nil {
+		return p, err
+	}
+	return p, d.previewOf(ctx, reply, &p)
+}
+
+// previewOf is the preview of what was rendered, or of what is wrong with it.
+func (d *daemon) previewOf(ctx context.Context, reply RenderReply, p *Preview) error {
+	problems := reply.Problems
+	if len(problems) == 0 {
+		err := d.wire(ctx, reply.Target)
+		if err != nil && !errors.As(err, &problems) {
+			return err
+		}
 	}
 	if len(problems) > 0 {
 		for _, problem := range problems {
 			p.Problems = append(p.Problems, problem.String())
 		}
-		return p, nil
+		return nil
 	}
-	return p, d.preview(ctx, &candidate{info: reply.Info, target: reply.Target, digest: manifest.Digest(reply.Target)}, &p)
+	return d.preview(ctx, &candidate{info: reply.Info, target: reply.Target, digest: manifest.Digest(reply.Target)}, p)
 }
 
 // previewer is a daemon that only looks: it reads a copy of the ledger.
@@ -122,7 +153,7 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	if r, rejected := h.Ledger.IsRejected(t.Commit, c.digest); rejected {
 		p.Rejected = r.Reason
 	}
-	p.Warnings = asText(t.Warnings)
+	p.Roles, p.Warnings = t.Roles, asText(t.Warnings)
 	n, err := h.observe(ctx, t)
 	problems := h.clashes(t, n)
 	if err != nil {

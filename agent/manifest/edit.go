@@ -227,7 +227,7 @@ func (e *roleEditor) pair(section, name, value string) {
 		e.insert(root, section, "\n"+strings.Repeat(" ", root.Column+1)+scalar(name)+": "+value)
 	case isNull(v):
 		if v.Value == "" {
-			e.lineAfter(k.Line, k.Column+1, scalar(name)+": "+value)
+			e.lineAfter(e.commentsBelow(k), k.Column+1, scalar(name)+": "+value)
 			return
 		}
 		e.fill(k, v, "{"+scalar(name)+": "+value+"}")
@@ -307,6 +307,24 @@ func (e *roleEditor) lastLine(m *yaml.Node) int {
 		word := bytes.TrimSpace(line)
 		if len(word) > 0 && string(word) != "..." && (word[0] != '#' || indent >= m.Column-1 && indent > 0) {
 			break
+		}
+	}
+	return last
+}
+
+// commentsBelow is the last line of the comments in a section that holds nothing
+// else.
+func (e *roleEditor) commentsBelow(k *yaml.Node) int {
+	last := k.Line
+	lines := bytes.Split(e.text, []byte("\n"))
+	for i := k.Line; i < len(lines); i++ {
+		word := bytes.TrimSpace(lines[i])
+		indent := len(lines[i]) - len(bytes.TrimLeft(lines[i], " "))
+		if len(word) > 0 && (word[0] != '#' || indent < k.Column) {
+			break
+		}
+		if len(word) > 0 {
+			last = i + 1
 		}
 	}
 	return last

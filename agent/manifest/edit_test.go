@@ -76,6 +76,7 @@ links:
 # vim: ts=4
 `},
 		{"a section that is empty", key, false, "files:\nservices: {}\n", "files:\n  /etc/app/key: {mode: \"0640\", group: app}\nservices: {}\n"},
+		{"a section that holds comments only", key, false, "files: # x\n\n  # none yet\n\n# What runs.\nservices: {}\n", "files: # x\n\n  # none yet\n  /etc/app/key: {mode: \"0640\", group: app}\n\n# What runs.\nservices: {}\n"},
 		{"a section that is null", key, false, "files: ~ # none\n", "files: {/etc/app/key: {mode: \"0640\", group: app}} # none\n"},
 		{"sections in braces", key, false, "files: {}\nlinks: {/a: b}\n", "files: {/etc/app/key: {mode: \"0640\", group: app}}\nlinks: {/a: b}\n"},
 		{"a section in braces that is not empty", key, false, "files: {/etc/é: {feeds: none}} # é\n", "files: {/etc/app/key: {mode: \"0640\", group: app}, /etc/é: {feeds: none}} # é\n"},
