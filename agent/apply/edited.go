@@ -69,7 +69,7 @@ func packagesOf(disk FS, conffiles map[string]Conffile, paths []string) (map[str
 			of[c.Package] = true
 			continue
 		}
-		wanted[p], wanted[strings.TrimPrefix(p, "/usr")] = true, true
+		wanted[p], wanted["/usr"+p], wanted[strings.TrimPrefix(p, "/usr")] = true, true, true
 	}
 	if len(wanted) == 0 {
 		return of, nil

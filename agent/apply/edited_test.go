@@ -25,7 +25,7 @@ func TestEditedListsWhatDiffersFromItsPackage(t *testing.T) {
 	shipped := fmt.Sprintf("%x", md5.Sum([]byte("as shipped\n")))
 	write("var/lib/dpkg/status", "Package: web\nConffiles:\n /etc/web/a.conf "+shipped+"\n /etc/web/b.conf "+shipped+"\n /etc/web/gone "+shipped+"\n\nPackage: db\nConffiles:\n /etc/db.conf "+shipped+"\n")
 	write("var/lib/dpkg/info/web.list", "/.\n/lib/systemd/system/web.service\n/etc/web/a.conf\n")
-	write("var/lib/dpkg/info/db:amd64.list", "/.\n/opt/db/run\n")
+	write("var/lib/dpkg/info/db:amd64.list", "/.\n/opt/db/run\n/usr/lib/systemd/system/db.service\n")
 	b, db := Edit{"/etc/web/b.conf", "web"}, Edit{"/etc/db.conf", "db"}
 	for _, row := range []struct {
 		about string
@@ -35,6 +35,7 @@ func TestEditedListsWhatDiffersFromItsPackage(t *testing.T) {
 		{"all packages", nil, []Edit{db, b}},
 		{"the package of another configuration file", []string{"/etc/web/a.conf"}, []Edit{b}},
 		{"the package of a unit, by its other name", []string{"/usr/lib/systemd/system/web.service"}, []Edit{b}},
+		{"the same the other way round", []string{"/lib/systemd/system/db.service"}, []Edit{db}},
 		{"a package of one architecture", []string{"/opt/db/run"}, []Edit{db}},
 		{"a path of no package", []string{"/etc/own"}, nil},
 	} {

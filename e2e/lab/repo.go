@@ -85,6 +85,12 @@ func (r *Repo) CopyTree(dir string) {
 	}
 }
 
+// CopyFrom is CopyTree for a folder of a host.
+func (r *Repo) CopyFrom(h *Host, dir string) {
+	r.t.Helper()
+	r.CopyTree(h.outside(dir))
+}
+
 // Write writes a file of the work tree. Its mode stays, 0644 when it is new.
 func (r *Repo) Write(path, content string) {
 	r.t.Helper()
