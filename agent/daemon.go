@@ -21,6 +21,7 @@ import (
 	"evenkeel/agent/apply"
 	"evenkeel/agent/health"
 	"evenkeel/agent/manifest"
+	"evenkeel/agent/source"
 	"evenkeel/metrics"
 	"evenkeel/units"
 )
@@ -69,6 +70,7 @@ type daemon struct {
 	candidate  *candidate // newer than the attempt that is watched
 	passedOver string     // key of a candidate that could not overtake it
 	failures   int        // of the source, in a row
+	unfetched  source.Tip // what could be seen and not be fetched
 	facts      manifest.Facts
 	factsAt    time.Time // when they were collected
 	keyring    keyring

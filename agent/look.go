@@ -90,7 +90,11 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 	d.host.tell(StageFetching, newest.tip.Commit)
 	offer, err := d.fetch(ctx, newest, proof.question())
 	if err != nil {
+		d.unfetched = newest.tip
 		return RenderReply{}, err
+	}
+	if d.unfetched == newest.tip {
+		d.sourceAnswered(time.Now())
 	}
 	d.host.tell(StageRendering, offer.Tip.Commit)
 	identities := openIdentities(d.cfg)

@@ -85,15 +85,26 @@ func (d *daemon) head(ctx context.Context) (seen, error) {
 		return seen{}, err
 	}
 	now := time.Now()
-	d.metrics.SourceAnswered(now)
 	d.mu.Lock()
-	d.status.Contact, d.status.ContactError = now.UTC(), ""
+	d.status.Contact = now.UTC()
 	if d.status.Target == nil || d.status.Target.Commit != newest.tip.Commit {
 		d.status.Target = &CommitStatus{Commit: newest.tip.Commit, Since: now.UTC()}
 	}
 	d.mu.Unlock()
-	d.failures = 0
+	// A commit that could not be had is no answer until it is.
+	if newest.tip != d.unfetched {
+		d.sourceAnswered(now)
+	}
 	return newest, nil
+}
+
+// sourceAnswered ends a time of failures.
+func (d *daemon) sourceAnswered(now time.Time) {
+	d.failures, d.unfetched = 0, source.Tip{}
+	d.metrics.SourceAnswered(now)
+	d.mu.Lock()
+	d.status.ContactError = ""
+	d.mu.Unlock()
 }
 
 // newest is head for who has nobody to tell.

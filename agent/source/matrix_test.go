@@ -113,28 +113,30 @@ func TestHistoryThatGoesBackBehindBitmaps(t *testing.T) {
 	}
 }
 
-// A full or read-only disk is this host's trouble and nobody else's.
-func TestFullAndReadOnlyDisk(t *testing.T) {
+// smallDisk mounts one, and gives the place of a cache on it.
+func smallDisk(t *testing.T) (disk, cache string) {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Fatal("this test mounts a small disk: run it as root")
 	}
-	g := newGitRepo(t)
-	g.write("a", "one\n")
-	first := g.push("one")
-	remote := g.serve(nil)
-	disk := t.TempDir()
+	disk = t.TempDir()
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=256k"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(disk, unix.MNT_DETACH) })
-	dir := filepath.Join(disk, "cache")
-	fetch := func(want string) {
-		t.Helper()
-		if got, err := fetchCommit(t.Context(), remote, dir); err != nil || got != want {
-			t.Fatalf("Fetch gave %q, %v; want %q", got, err, want)
-		}
+	return disk, filepath.Join(disk, "cache")
+}
+
+// A full or read-only disk is this host's trouble and nobody else's.
+func TestFullDisk(t *testing.T) {
+	g := newGitRepo(t)
+	g.write("a", "one\n")
+	g.push("one")
+	remote := g.serve(nil)
+	disk, dir := smallDisk(t)
+	if _, err := fetchCommit(t.Context(), remote, dir); err != nil {
+		t.Fatal(err)
 	}
-	fetch(first)
 	g.write("b", noise(600_000, 1))
 	second := g.push("larger than the disk")
 	_, err := fetchCommit(t.Context(), remote, dir)
@@ -144,20 +146,35 @@ func TestFullAndReadOnlyDisk(t *testing.T) {
 	if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=8m"); err != nil {
 		t.Fatal(err)
 	}
-	fetch(second)
-	g.write("c", "three\n")
-	third := g.push("three")
+	if got, err := fetchCommit(t.Context(), remote, dir); err != nil || got != second {
+		t.Errorf("with room: %q, %v", got, err)
+	}
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	g := newGitRepo(t)
+	g.write("a", "one\n")
+	g.push("one")
+	remote := g.serve(nil)
+	disk, dir := smallDisk(t)
+	if _, err := fetchCommit(t.Context(), remote, dir); err != nil {
+		t.Fatal(err)
+	}
+	g.write("a", "two\n")
+	second := g.push("two")
 	if err := unix.Mount("", disk, "", unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
 		t.Fatal(err)
 	}
-	_, err = fetchCommit(t.Context(), remote, dir)
+	_, err := fetchCommit(t.Context(), remote, dir)
 	if said := wantReason(t, err, Limit); !strings.Contains(said, "read-only") {
 		t.Errorf("the text is %q", said)
 	}
 	if err := unix.Mount("", disk, "", unix.MS_REMOUNT, "size=8m"); err != nil {
 		t.Fatal(err)
 	}
-	fetch(third)
+	if got, err := fetchCommit(t.Context(), remote, dir); err != nil || got != second {
+		t.Errorf("when it can be written: %q, %v", got, err)
+	}
 }
 
 // withRefs makes the repository have that many branches.
