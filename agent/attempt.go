@@ -24,7 +24,8 @@ import (
 //	           |        |
 //	           +--------+--> undo -> undone -> (gone)       the commit is not to blame
 //
-// and from revert or undo to held when the host cannot be put back.
+// and from revert or undo to held when the host cannot be put back. From there a
+// person's retry leads to undo, and a newer commit overtakes it.
 type Phase string
 
 // The phases.

@@ -102,6 +102,9 @@ func (h *Host) baseline(ctx context.Context, all ...map[string]plan.Service) map
 func (h *Host) overtake(a *Attempt) {
 	if old := h.Open; old != nil {
 		h.Ledger.Note(Entry{When: h.Now(), Commit: old.Commit, Result: ResultSuperseded, Reason: "overtaken by " + a.Commit})
+		if old.phase == PhaseHeld {
+			h.Ledger.Hold = nil
+		}
 		delete(h.Ledger.Tries, old.Commit)
 		if err := old.remove(h.State); err != nil {
 			h.Log.Warn("the record of an overtaken attempt stays", "err", err)
@@ -112,7 +115,7 @@ func (h *Host) overtake(a *Attempt) {
 
 func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *Attempt {
 	a := &Attempt{
-		Number: h.Ledger.Attempts + 1, Commit: w.target.Commit, Subject: w.subject, Signer: w.signer, Minimum: w.minimum, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
+		Number: h.nextNumber(), Commit: w.target.Commit, Subject: w.subject, Signer: w.signer, Minimum: w.minimum, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret,
 		cameUp: map[string]units.Detail{},
@@ -136,6 +139,14 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 	return a
 }
 
+// nextNumber is above that of the open attempt, also when the ledger was lost.
+func (h *Host) nextNumber() int {
+	if h.Open != nil {
+		return max(h.Ledger.Attempts, h.Open.Number) + 1
+	}
+	return h.Ledger.Attempts + 1
+}
+
 // keepUp asks that units which the overtaken attempt may have taken down are up
 // again, also when the new target does not name them.
 func (h *Host) keepUp(to plan.State) {
@@ -152,7 +163,7 @@ func (h *Host) keepUp(to plan.State) {
 // seenBefore is what stood on the host before the open attempt, if there is
 // one, else what stands there now.
 func (h *Host) seenBefore(n now) (apply.Seen, []apply.Move) {
-	if h.Open == nil {
+	if h.Open == nil || h.Open.phase == PhaseHeld { // its files are back, see passHeld
 		return n.seen, nil
 	}
 	seen := apply.Seen{Paths: maps.Clone(n.seen.Paths), IDs: n.seen.IDs, Changed: n.seen.Changed}

@@ -19,7 +19,7 @@ import (
 // This file holds the reasons for which a pass ends before it touches anything.
 
 // onHold ends a pass that must not act. A held attempt is taken back once more
-// when a person asks for it, or when a newer commit came.
+// when a person asks for it; a newer commit overtakes it.
 func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	h := d.host
 	if hold := h.Ledger.Hold; hold != nil && hold.Asks && hold.Question == nil {
@@ -28,33 +28,26 @@ func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	if h.Open == nil || h.Open.phase != PhaseHeld {
 		return Outcome{}, false
 	}
-	newest, err := d.head(ctx)
-	if err != nil || newest.tip.Commit == h.Open.Commit {
-		return Outcome{Result: ResultHeld, Reason: d.holdReason()}, true
+	if h.Ledger.Hold == nil { // a question about a newer commit had taken its place
+		h.Ledger.Hold = &Hold{Reason: "the revert of an attempt failed", Commit: h.Open.Commit, Since: h.Now()}
 	}
-	return d.retryHeld(ctx)
+	if newest, err := d.head(ctx); err != nil || newest.tip.Commit == h.Open.Commit {
+		return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, true
+	}
+	if err := h.passHeld(context.WithoutCancel(ctx)); err != nil {
+		return Outcome{Result: ResultHeld, Reason: err.Error()}, true
+	}
+	return Outcome{}, false
 }
 
-func (d *daemon) holdReason() string {
-	if hold := d.host.Ledger.Hold; hold != nil {
-		return hold.Reason
-	}
-	return "the revert of an attempt failed"
-}
-
-// retryHeld takes a held attempt back once more.
-func (d *daemon) retryHeld(ctx context.Context) (Outcome, bool) {
+// retryHeld takes a held attempt back once more. Its commit may be tried again.
+func (d *daemon) retryHeld(ctx context.Context) {
 	h := d.host
-	if err := h.Open.move(h.State, PhaseRevert); err != nil {
-		return failed(err), true
+	if err := h.Open.move(h.State, PhaseUndo); err != nil {
+		d.log.Error("cannot take the held attempt back", "err", err)
+		return
 	}
-	outcome := d.settled(h.putBack(context.WithoutCancel(ctx), "taken back once more"))
-	if outcome.Result == ResultHeld || outcome.Result == ResultFailed {
-		return outcome, true
-	}
-	h.Ledger.Hold = nil
-	h.trySave()
-	return outcome, false
+	d.settled(h.putBack(ctx, "taken back once more"))
 }
 
 // notQuiet gives a reason why this is no moment to begin an attempt.

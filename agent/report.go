@@ -44,7 +44,7 @@ func (d *daemon) progressed() {
 // report tells people how a pass ended.
 func (d *daemon) report(o Outcome) {
 	stage := StageIdle
-	if o.Result == ResultHeld {
+	if o.Result == ResultHeld || d.host.Ledger.Hold != nil {
 		stage = StageHeld
 	}
 	if o.Result != "" {
@@ -67,7 +67,7 @@ func (d *daemon) report(o Outcome) {
 	d.fillPackageFiles()
 	d.metrics.Standing(metrics.Standing{
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
-		Waiting: o.Result == ResultWaiting, Held: o.Result == ResultHeld,
+		Waiting: o.Result == ResultWaiting, Held: d.host.Ledger.Hold != nil,
 	})
 	d.mu.Lock()
 	target, applied, good := commitOf(s.Target), commitOf(s.Applied), commitOf(s.Good)

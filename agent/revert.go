@@ -225,6 +225,24 @@ func (h *Host) hold(cause error) (Outcome, error) {
 	return Outcome{Result: ResultHeld, Reason: reason}, nil
 }
 
+// passHeld lets a newer commit overtake the held attempt. The files must be back
+// before, as far as they still exist: only then is what stands on the disk all
+// that the newer one has to know. That units are down is no obstacle: the commit
+// may be the one that mends them.
+func (h *Host) passHeld(ctx context.Context) error {
+	if len(apply.Pending(h.Disk, h.Open.Moves)) == 0 {
+		return nil
+	}
+	err := apply.Backward(h.Disk, h.Open.Moves)
+	if pending := apply.Pending(h.Disk, h.Open.Moves); len(pending) > 0 {
+		return fmt.Errorf("the revert failed: %s is not as it was before: %w", pending[0], err)
+	}
+	if err := h.Manager.DaemonReload(ctx); err != nil {
+		return fmt.Errorf("cannot make systemd read its unit files: %w", err)
+	}
+	return nil
+}
+
 // fold brings the ledger up to date with an attempt that was taken back. Where
 // that needs space that is not there, the record of the attempt stays and says
 // the same.
@@ -246,6 +264,9 @@ func (h *Host) fold(reason string) {
 		if !was.Active {
 			delete(l.Runs, name) // else a oneshot would count as run for the next commit
 		}
+	}
+	if l.Hold != nil && !l.Hold.Asks {
+		l.Hold = nil
 	}
 	h.Open = nil
 	h.Ledger.Aside = slices.DeleteFunc(h.Ledger.Aside, func(file string) bool { return !apply.Exists(h.Disk, file) })

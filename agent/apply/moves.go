@@ -220,6 +220,33 @@ func setAside(dir Dir, name string) error {
 	return err
 }
 
+// Pending lists the paths that Backward has not put back yet and still could.
+// What stood there before and is lost is not among them.
+func Pending(disk FS, moves []Move) []string {
+	var pending []string
+	for _, m := range moves {
+		if m.After.Kind == plan.Directory || m.Before.Kind == plan.Directory {
+			continue
+		}
+		dir, err := disk.OpenDir(path.Dir(m.Path))
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		var left op
+		if err == nil {
+			var s trio
+			if s, err = look(dir, path.Base(m.Path)); err == nil {
+				left, err = m.backward(s, disk.Swaps(dir))
+			}
+			_ = dir.Close()
+		}
+		if left != none || err != nil && !errors.Is(err, ErrLost) {
+			pending = append(pending, m.Path)
+		}
+	}
+	return pending
+}
+
 // Aside lists what Backward has set aside for these moves and is still there:
 // files that somebody else wrote over a managed path while an attempt was open.
 func Aside(disk FS, moves []Move) []string {
