@@ -52,7 +52,7 @@ func (h *Host) begin(ctx context.Context, w wanted, n *now) (plan.Plan, error) {
 // stage puts all files beside their targets and then records the intent.
 func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err error) {
 	if h.Ledger.Good != nil {
-		if a.Baseline = h.baseline(ctx, a.Services, h.Ledger.Good.Services); ctx.Err() != nil {
+		if a.Baseline = h.Health.Baseline(ctx, h.Ledger.Good.Services); ctx.Err() != nil {
 			return ctx.Err()
 		}
 	}
@@ -68,17 +68,11 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 		return err
 	}
 	h.tell(StageStaging, a.Commit)
-	h.Ledger.Attempts = a.Number
-	h.countTry(a.Commit)
-	if err := h.Ledger.save(h.State); err != nil {
-		return err
-	}
 	if err := a.note(h.State); err != nil {
 		return err
 	}
-	err = apply.Stage(h.Disk, a.Moves, content)
-	if err == nil {
-		err = a.intend(h.State)
+	if err = apply.Stage(h.Disk, a.Moves, content); err == nil {
+		err = h.commence(a)
 	}
 	if err != nil {
 		return errors.Join(err, apply.Unstage(h.Disk, a.Moves), a.remove(h.State))
@@ -87,14 +81,15 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 	return nil
 }
 
-// baseline tells which checks pass before anything is touched: those of the
-// target, and those of the good commit, by which a revert is judged.
-func (h *Host) baseline(ctx context.Context, all ...map[string]plan.Service) map[string]bool {
-	green := map[string]bool{}
-	for _, services := range all {
-		maps.Copy(green, h.Health.Baseline(ctx, services))
+// commence counts the try and then records the intent. What cannot be staged is
+// no try: it has touched nothing, and may go on for days.
+func (h *Host) commence(a *Attempt) error {
+	h.Ledger.Attempts = a.Number
+	h.countTry(a.Commit)
+	if err := h.Ledger.save(h.State); err != nil {
+		return err
 	}
-	return green
+	return a.intend(h.State)
 }
 
 // overtake makes an attempt the open one. The record of the one before it has
@@ -200,10 +195,23 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 			return fmt.Errorf("cannot make systemd read its unit files: %w", err)
 		}
 	}
+	h.forgetStarts(ctx, p)
 	if err := jobs.Waves(ctx, p.Waves); err != nil {
 		return err
 	}
 	return a.move(h.State, PhaseWatch)
+}
+
+// forgetStarts clears the start limits of the units that are about to start:
+// those that earlier commits asked for say nothing about this one.
+func (h *Host) forgetStarts(ctx context.Context, p plan.Plan) {
+	for _, wave := range p.Waves {
+		for _, step := range wave {
+			if err := h.Manager.ResetFailed(ctx, step.Unit); err != nil {
+				h.Log.Warn("earlier starts of a unit count against its start limit", "unit", step.Unit, "err", err)
+			}
+		}
+	}
 }
 
 func (h *Host) observeSuspects(ctx context.Context, a *Attempt, target *plan.Target, n *now) error {

@@ -155,6 +155,7 @@ func (h *Host) observeUnit(ctx context.Context, name string, want plan.Unit, n *
 	run, ran := h.Ledger.Runs[name]
 	u := plan.Unit{
 		Active:     isUp(d, ran),
+		Ran:        isOneshot(d) && !d.IsActive(),
 		Moving:     d.Active == "activating" || d.Active == "deactivating",
 		Invocation: d.Invocation,
 		After:      d.After,

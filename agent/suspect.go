@@ -32,10 +32,17 @@ func (h *Host) suspects(ctx context.Context, p plan.Plan, to plan.State, n *now)
 			return nil, err
 		}
 		for _, next := range h.reached(name, to, n) {
-			if _, known := suspects[next]; !known {
-				suspects[next] = false
-				queue = append(queue, next)
+			if _, known := suspects[next]; known {
+				continue
 			}
+			if err := h.observeUnit(ctx, next, to.Units[next], n); err != nil {
+				return nil, err
+			}
+			if n.state.Units[next].Ran {
+				continue // nothing of it runs that could be disturbed
+			}
+			suspects[next] = false
+			queue = append(queue, next)
 		}
 	}
 	return suspects, nil

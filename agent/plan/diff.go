@@ -223,7 +223,7 @@ func (d *differ) propagate() {
 				continue
 			}
 			want, listed := d.to.Units[name]
-			if (listed && !want.Active) || !d.from.Units[name].Active {
+			if (listed && !want.Active) || !d.from.Units[name].Active || d.from.Units[name].Ran {
 				continue
 			}
 			if s := d.steps[name]; s != nil && s.With == "" && s.Verb == units.Restart {

@@ -16,13 +16,18 @@ const (
 	queueTries  = 3               // how often a job is asked for when systemd may not have heard it
 )
 
+// timedOut is systemd's word for a job that took too long.
+const timedOut = "timeout"
+
+var errJobLimit = errors.New("the job took too long")
+
 // Run queues a job, waits for its end and gives systemd's result word. A unit
 // that it starts stays loaded, so that Show can tell how the run ended, until Run
-// stops it or the connection ends. At the
-// end of the context, or after Options.JobLimit, it takes the job back and gives
-// an error: the unit may then be in any state.
+// stops it or the connection ends. After Options.JobLimit it takes the job back,
+// which is a "timeout" like systemd's own. At the end of the context it does so too
+// and gives an error: the unit may then be in any state.
 func (m *Manager) Run(ctx context.Context, verb units.Verb, name string) (result string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, m.options.JobLimit)
+	ctx, cancel := context.WithTimeoutCause(ctx, m.options.JobLimit, errJobLimit)
 	defer cancel()
 	result, err = m.run(ctx, verb, name)
 	if err != nil {
@@ -115,12 +120,12 @@ func (m *Manager) await(ctx context.Context, verb units.Verb, name string, befor
 		case word := <-j.done:
 			return word, nil
 		case <-ctx.Done():
-			return "", m.takeBack(ctx, j)
+			return m.takeBack(ctx, j)
 		case <-poll.C:
 		}
 		over, err := m.isOver(ctx, j)
 		if ctx.Err() != nil {
-			return "", m.takeBack(ctx, j)
+			return m.takeBack(ctx, j)
 		}
 		if err != nil {
 			return "", err
@@ -161,17 +166,21 @@ func (m *Manager) read(ctx context.Context, verb units.Verb, name string, before
 	return word, nil
 }
 
-// takeBack cancels a job and gives the error of the context that ended.
-func (m *Manager) takeBack(ctx context.Context, j job) error {
+// takeBack cancels a job and gives the error of the context that ended. A job that
+// used up its own time is no mystery: its unit hangs.
+func (m *Manager) takeBack(ctx context.Context, j job) (string, error) {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), cancelLimit)
 	defer cancel()
 	err := m.ask(brief, cancelLimit, func(ctx context.Context, l *link) error {
 		return l.call(ctx, "CancelJob", j.id)
 	})
 	if err != nil && !isDBus(err, "org.freedesktop.systemd1.NoSuchJob") {
-		return fmt.Errorf("%w, and the job cannot be cancelled: %v", ctx.Err(), err)
+		return "", fmt.Errorf("%w, and the job cannot be cancelled: %v", ctx.Err(), err)
 	}
-	return fmt.Errorf("the job was cancelled: %w", ctx.Err())
+	if context.Cause(ctx) == errJobLimit {
+		return timedOut, nil
+	}
+	return "", fmt.Errorf("the job was cancelled: %w", ctx.Err())
 }
 
 // afterJobs looks at the unit as soon as no job is queued for it.
