@@ -171,7 +171,7 @@ func loadAttempts(dir apply.Dir, decode decoder) (open *Attempt, leftover []*Att
 		}
 		a := new(Attempt)
 		if err := decode.read(data, a); err != nil || a.Number != number {
-			return nil, nil, fmt.Errorf("cannot read the record %q: it is damaged: %v", name, err)
+			return nil, nil, fmt.Errorf("cannot read the record %q: it is damaged: %v; \"evenkeel reset-state\" forgets it, and what the attempt replaced may still stand beside the managed files, as .NAME.evenkeel~", name, err)
 		}
 		a.phase, a.tries = phase, tries
 		switch {

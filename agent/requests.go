@@ -99,7 +99,7 @@ func (d *daemon) heedApproval(request []byte) {
 
 // ResetState starts a new record for this host: what stands there now counts as
 // found, and what failed here is forgotten. It refuses while the daemon runs or
-// an attempt is open.
+// an attempt is open that it would end.
 func ResetState(cfg Config) error {
 	lock, err := lockState(cfg.StateDir)
 	if err != nil {
@@ -111,10 +111,8 @@ func ResetState(cfg Config) error {
 		return fmt.Errorf("cannot reset the state: %w", err)
 	}
 	for _, e := range entries {
-		if _, phase, _, ok := parseAttemptName(e.Name()); ok && phase != PhaseStage {
-			if err := sameMachine(cfg); err == nil {
-				return fmt.Errorf("cannot reset the state: attempt %s is open; start the daemon, which ends it", e.Name())
-			}
+		if canEnd(cfg, e.Name()) && sameMachine(cfg) == nil {
+			return fmt.Errorf("cannot reset the state: attempt %s is open; start the daemon, which ends it", e.Name())
 		}
 	}
 	for _, e := range entries {
@@ -125,6 +123,18 @@ func ResetState(cfg Config) error {
 		}
 	}
 	return nil
+}
+
+// canEnd reports whether a file of the state directory is the record of an attempt
+// that the daemon would end by itself: not one that is held, or damaged.
+func canEnd(cfg Config, name string) bool {
+	number, phase, _, ok := parseAttemptName(name)
+	if !ok || phase == PhaseStage || phase == PhaseHeld {
+		return false
+	}
+	data, err := os.ReadFile(filepath.Join(cfg.StateDir, name))
+	a := new(Attempt)
+	return err == nil && json.Unmarshal(data, a) == nil && a.Number == number
 }
 
 // sameMachine fails when the state directory is that of another machine: its
