@@ -27,7 +27,7 @@ func TestExampleComesUpInOrder(t *testing.T) {
 				t.Errorf("%s was started %d µs before %s was ready", second, ready-started, first)
 			}
 		}
-		const settle = 1_000_000 // µs, of app.service in examples/roles/app/role.yaml
+		const settle = 1_000_000 // µs, of app.service in examples/small/roles/app/role.yaml
 		if gap := s.moment("proxy.service", "ExecMainStartTimestampMonotonic") - s.moment("app.service", "ActiveEnterTimestampMonotonic"); gap < settle {
 			t.Errorf("proxy.service was started %d µs after app.service was up, before that had settled", gap)
 		}

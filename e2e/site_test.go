@@ -22,7 +22,7 @@ const soon = 90 * time.Second
 var services = []string{"db.service", "app.service", "proxy.service"}
 
 // site is a host with the package installed, and the repository it follows: a
-// copy of examples/ with some more kinds of paths in it.
+// copy of examples/small with some more kinds of paths in it.
 type site struct {
 	t      *testing.T
 	host   *lab.Host
@@ -44,7 +44,7 @@ func newSite(t *testing.T, h *lab.Host) *site {
 	s := &site{t: t, host: h, config: config{probation: 2 * time.Second}}
 	t.Cleanup(s.tellIfFailed)
 	s.repo = theLab.Repo(t, "config")
-	s.repo.CopyTree("../examples")
+	s.repo.CopyTree("../examples/small")
 	s.furnish()
 	s.server = theLab.Serve(t, s.repo, "", "")
 	h.Install(packageFile(t, "EVENKEEL_DEB"))

@@ -197,7 +197,7 @@ func TestEditorsKnowEveryKeywordOfASchema(t *testing.T) {
 	}
 }
 
-// Each file of the example repository tells an editor where its schema is, and
+// Each file of the example repositories tells an editor where its schema is, and
 // nothing in it is underlined.
 func TestEditorsLikeTheExamples(t *testing.T) {
 	looked := map[string]int{}
@@ -206,11 +206,11 @@ func TestEditorsLikeTheExamples(t *testing.T) {
 		switch {
 		case err != nil:
 			return err
-		case name == fleetFile:
+		case path.Base(name) == fleetFile:
 			kind = "fleet"
 		case path.Base(name) == "role.yaml":
 			kind = "role"
-		case path.Base(name) == "vars.yaml", path.Dir(name) == "hosts" && path.Ext(name) == ".yaml":
+		case path.Base(name) == "vars.yaml", path.Base(path.Dir(name)) == "hosts" && path.Ext(name) == ".yaml":
 			kind = "vars"
 		default:
 			return nil

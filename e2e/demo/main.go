@@ -1,5 +1,5 @@
 // Command demo tells the story of evenkeel on a real host: it boots one, serves
-// examples/ from a real Git server, and commits good and bad things.
+// examples/small from a real Git server, and commits good and bad things.
 //
 // It takes nothing from the agent but its package, which EVENKEEL_DEB names,
 // and what "evenkeel status" says. Start reading at story.go; this file keeps

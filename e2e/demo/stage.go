@@ -88,9 +88,9 @@ func (s *stage) set() {
 	s.host = s.lab.Host(s, release, "web-1")
 	s.say("it runs %s", strings.SplitN(s.host.Must("systemctl", "--version"), "\n", 2)[0])
 	s.repo = s.lab.Repo(s, "config")
-	s.repo.CopyTree("examples")
+	s.repo.CopyTree("examples/small")
 	s.server = s.lab.Serve(s, s.repo, "", "")
-	s.say("serving examples/ with git at %s", s.server.URL())
+	s.say("serving examples/small with git at %s", s.server.URL())
 	s.host.Install(deb)
 	s.say("installed %s", s.host.Must("evenkeel", "version"))
 }
