@@ -46,11 +46,14 @@ type renderAnswer struct {
 // child could be started. The identities are files that stay the caller's.
 func RenderChild(ctx context.Context, request RenderRequest, identities ...*os.File) (RenderReply, error) {
 	var answer renderAnswer
-	as, err := accountFor(renderUser, request.Offer.Remote)
+	as, err := request.account()
 	if err != nil {
 		return RenderReply{}, err
 	}
 	doing := fmt.Sprintf("render commit %q", request.Offer.Tip.Commit)
+	if request.Tree != "" {
+		doing = fmt.Sprintf("render the directory %q", request.Tree)
+	}
 	request.Identities = len(identities)
 	if err := runChild(ctx, job{kind: "child-render", doing: doing, request: request, files: identities, as: as}, &answer); err != nil {
 		return RenderReply{}, err
@@ -60,6 +63,18 @@ func RenderChild(ctx context.Context, request RenderRequest, identities ...*os.F
 	}
 	answer.Minimum = request.Trust.Policy.Minimum
 	return answer.RenderReply, nil
+}
+
+// account is who renders. A directory is read as its owner, as a repository on
+// this disk is.
+func (r RenderRequest) account() (*account, error) {
+	switch {
+	case r.Tree == "":
+		return accountFor(renderUser, r.Offer.Remote)
+	case os.Geteuid() != 0:
+		return nil, nil
+	}
+	return ownerOf(r.Tree), nil
 }
 
 func renderInChild(_ context.Context, input []byte) (any, error) {
