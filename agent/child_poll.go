@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"time"
 
 	"evenkeel/agent/source"
@@ -40,6 +41,7 @@ type pollAnswer struct {
 }
 
 func pollInChild(stdin io.Reader, stdout io.Writer) error {
+	runtime.GOMAXPROCS(1) // it does one thing at a time; a second thread would have to be woken
 	in := json.NewDecoder(io.LimitReader(stdin, maxChildRequest))
 	var request pollRequest
 	if err := in.Decode(&request); err != nil {
@@ -75,37 +77,43 @@ type looker struct {
 
 // Tip is that of source.Poller.
 func (l *looker) Tip(ctx context.Context) (source.Tip, error) {
-	as, err := accountFor(fetchUser, l.remote)
-	if err != nil {
+	fresh := l.child == nil
+	if err := l.open(); err != nil {
 		return source.Tip{}, err
 	}
-	if as == nil {
-		if l.direct == nil {
-			l.direct = source.NewPoller(l.remote)
-		}
+	if l.direct != nil {
 		return l.direct.Tip(ctx)
 	}
-	fresh := l.child == nil
-	seen, err := l.ask(ctx, as)
+	seen, err := l.ask(ctx)
 	var own *source.Error
 	if errors.As(err, &own) && own.Reason == source.AuthFailed {
 		// It holds the files as they were; they may have been replaced since.
 		l.Close()
-		if !fresh {
-			return l.ask(ctx, as)
+		if !fresh && l.open() == nil && l.child != nil {
+			return l.ask(ctx)
 		}
 	}
 	return seen, err
 }
 
-func (l *looker) ask(ctx context.Context, as *account) (source.Tip, error) {
-	if l.child == nil {
-		child, err := startPollChild(l.remote, as)
-		if err != nil {
-			return source.Tip{}, err
-		}
-		l.child = child
+// open decides who looks, and gets him ready.
+func (l *looker) open() error {
+	if l.direct != nil || l.child != nil {
+		return nil
 	}
+	as, err := accountFor(fetchUser, l.remote)
+	switch {
+	case err != nil:
+		return err
+	case as == nil:
+		l.direct = source.NewPoller(l.remote)
+		return nil
+	}
+	l.child, err = startPollChild(l.remote, as)
+	return err
+}
+
+func (l *looker) ask(ctx context.Context) (source.Tip, error) {
 	seen, err := l.child.ask(ctx)
 	var own *source.Error
 	if err != nil && !errors.As(err, &own) { // it is gone, or must go
