@@ -114,3 +114,28 @@ func TestCommitThatCannotBeStagedUsesUpNoTries(t *testing.T) {
 		t.Errorf("%d tries are counted, want none", tries)
 	}
 }
+
+// A host's own drop-in makes evenkeel require a service. To restart that would end
+// the daemon in the middle of the attempt, at each try.
+func TestWhatTakesEvenkeelDownIsNotTouched(t *testing.T) {
+	w := newWorld(&scenario{version: 257})
+	w.last = true
+	w.disk.PutFile("/usr/lib/systemd/system/evenkeel.service", "[Unit]\nRequires=vendor.service\n[Service]\nExecStart=/usr/bin/evenkeel\n", rootFile)
+	if err := w.sd.DaemonReload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if result, err := w.sd.Run(t.Context(), units.Start, "evenkeel.service"); err != nil || result != units.Done {
+		t.Fatalf("the daemon starts with %q: %v", result, err)
+	}
+	before := w.state()
+	h, err := w.host()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := deployTarget(h, (&spec{vendorConf: 2}).target("new", w)); err == nil {
+		t.Error("the service was restarted")
+	}
+	if after := w.state(); !after.equal(before) {
+		t.Errorf("something was touched:\n%s", after.differs(before))
+	}
+}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +13,9 @@ import (
 
 // maxSuspects bounds the walk through systemd's dependencies.
 const maxSuspects = 2000
+
+// ownService is the unit of the daemon. What takes it down cannot be taken back.
+const ownService = "evenkeel.service"
 
 // suspects are the units that a plan may disturb: those it names, and all that
 // systemd's stop and restart propagation reaches from them, in the graph that
@@ -26,6 +30,9 @@ func (h *Host) suspects(ctx context.Context, p plan.Plan, to plan.State, n *now)
 	}
 	slices.Sort(queue)
 	for len(queue) > 0 && len(suspects) < maxSuspects {
+		if queue[0] == ownService {
+			return nil, fmt.Errorf("cannot touch these units: systemd would stop %s together with them", ownService)
+		}
 		name := queue[0]
 		queue = queue[1:]
 		if err := h.observeUnit(ctx, name, to.Units[name], n); err != nil {

@@ -88,6 +88,7 @@ func (b *builder) unitFiles() {
 		if path.Ext(name) == ".service" && !isDropIn && !f.Has("Service") {
 			b.noService(name, place, f, b.rendered[dest])
 		}
+		b.selfHarm(place, f, b.rendered[dest])
 		for _, l := range (&units.Definition{Name: name, Files: []*units.File{f}}).Install(dest) {
 			if fault := deniedLink(l.Path); fault != "" {
 				b.c.at(place, "", "[Install] asks for a link that is not allowed: %s", fault)
