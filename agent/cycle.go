@@ -103,6 +103,7 @@ func (d *daemon) notThis(c *candidate) (Outcome, bool) {
 
 // act brings the host to a candidate.
 func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
+	d.patience.begin()
 	if reason := d.notQuiet(ctx); reason != "" {
 		return d.wait(reason)
 	}

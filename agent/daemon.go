@@ -2,21 +2,16 @@ package agent
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
-	"net"
-	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"evenkeel/agent/apply"
 	"evenkeel/agent/health"
@@ -66,6 +61,7 @@ type daemon struct {
 		index int
 	}
 	waiting    []string
+	patience   patience // with what others do
 	warnings   []string
 	candidate  *candidate // newer than the attempt that is watched
 	passedOver string     // key of a candidate that could not overtake it
@@ -82,7 +78,8 @@ type daemon struct {
 	mu       sync.Mutex // what follows is read while a pass runs
 	status   Status
 	progress time.Time
-	began    time.Time // of the stage
+	began    time.Time         // of the stage
+	unserved map[string]string // why an address is not served, by what it is for
 }
 
 // Run is the daemon: it recovers, and then follows the repository until ctx
@@ -101,16 +98,8 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 		return err
 	}
 	defer func() { _ = d.disk.Close() }()
-	stop, err := d.listen()
-	if err != nil {
-		return err
-	}
-	defer stop()
-	deaf, err := d.listenForNudges()
-	if err != nil {
-		return err
-	}
-	defer deaf()
+	defer d.serveMetrics()()
+	defer d.listenForNudges()()
 	defer func() { closeOrigins(d.origins) }() // those of then: a reload makes others
 	if err := d.host.Load(); err != nil {
 		return err
@@ -166,33 +155,6 @@ func (c counting) Run(ctx context.Context, verb units.Verb, name string) (string
 	result, err := c.Manager.Run(ctx, verb, name)
 	c.d.metrics.UnitJob(string(verb), result)
 	return result, err
-}
-
-// listen serves the metrics.
-func (d *daemon) listen() (stop func(), err error) {
-	registry := prometheus.NewRegistry()
-	d.metrics = metrics.New(registry, build(d.opt.Version))
-	if d.cfg.Listen == "" {
-		return func() {}, nil
-	}
-	listener, err := net.Listen("tcp", d.cfg.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("cannot serve metrics: %w", err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/metrics", metrics.Handler(registry))
-	return d.serve(listener, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}), nil
-}
-
-// serve answers on a listener until stop is called.
-func (d *daemon) serve(listener net.Listener, server *http.Server) (stop func()) {
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			d.log.Error("nobody is answered any more", "address", listener.Addr(), "err", err)
-		}
-	})
-	return func() { _ = server.Close(); serving.Wait() }
 }
 
 // build is the program as its metrics name it.

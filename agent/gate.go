@@ -53,25 +53,27 @@ func (d *daemon) retryHeld(ctx context.Context) {
 // notQuiet gives a reason why this is no moment to begin an attempt.
 func (d *daemon) notQuiet(ctx context.Context) string {
 	system, err := d.host.Manager.System(ctx)
+	starting := system.State == "initializing" || system.State == "starting"
 	switch {
 	case err != nil:
 		return "systemd to answer: " + err.Error()
-	case system.State == "initializing" || system.State == "starting":
-		return "the host to finish its start"
 	case system.State == "stopping":
 		return "the host, which is going down"
+	case starting && !d.patience.isOver("the host to finish its start", jobPatience, d.host.Now(), d.log):
+		return "the host to finish its start"
 	}
 	for lock, holder := range map[string]string{
 		"/var/lib/dpkg/lock-frontend": "dpkg",
 		"/var/lib/dpkg/lock":          "dpkg",
 		"/var/lib/rpm/.rpm.lock":      "rpm",
 	} {
-		if isLocked(lock) {
+		if isLocked(lock) && !d.patience.isOver(holder+" to finish", installPatience, d.host.Now(), d.log) {
 			return holder + " to finish"
 		}
 	}
 	if _, err := os.Stat("/run/cloud-init/enabled"); err == nil {
-		if _, err := os.Stat("/run/cloud-init/result.json"); err != nil {
+		_, err := os.Stat("/run/cloud-init/result.json")
+		if err != nil && !d.patience.isOver("cloud-init to finish", installPatience, d.host.Now(), d.log) {
 			return "cloud-init to finish"
 		}
 	}
@@ -105,7 +107,10 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 			list = append(list, fmt.Sprintf("unit %s, which neither the repository nor the host has", name))
 		}
 		if detail := n.details[name]; detail.Job != "" {
-			list = append(list, fmt.Sprintf("the %s job of %s to end", detail.Job, name))
+			reason := fmt.Sprintf("the %s job of %s to end", detail.Job, name)
+			if !d.patience.isOver(reason, jobPatience, d.host.Now(), d.log) {
+				list = append(list, reason)
+			}
 		}
 	}
 	list = append(list, missingAccounts(target, n.accounts)...)

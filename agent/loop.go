@@ -16,6 +16,7 @@ func (d *daemon) loop(ctx context.Context) error {
 	defer signal.Stop(hup)
 	first, owed := true, false // owed: somebody asked for a reload during a pass
 	asked := false             // the same, for a look only
+	dirs := findPlaces(d.cfg)
 	timer := time.NewTimer(0)
 	alive := time.NewTicker(beat)
 	defer alive.Stop()
@@ -43,6 +44,9 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			timer.Reset(0)
 		case <-timer.C:
+			if err := dirs.lost(); err != nil {
+				return err
+			}
 			d.looked(time.Now())
 			done = make(chan Outcome, 1)
 			go func(first bool) { done <- d.onePass(ctx, first) }(first)

@@ -203,7 +203,7 @@ func (d *daemon) writeStatus() {
 	s.Tag, s.Pinned = d.cfg.Tag, d.cfg.Commit
 	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, made)
 	d.metrics.Stale(len(s.Stale) > 0)
-	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside())
+	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unheard())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)
 	}

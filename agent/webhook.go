@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net"
 	"net/http"
 	"os"
 	"strings"
@@ -40,14 +39,10 @@ type webhook struct {
 }
 
 // listenForNudges opens the address for forges, if there is one.
-func (d *daemon) listenForNudges() (stop func(), err error) {
+func (d *daemon) listenForNudges() (stop func()) {
 	at := d.cfg.Webhook
 	if at.Listen == "" || at.SecretFile == "" {
-		return func() {}, nil
-	}
-	listener, err := net.Listen("tcp", at.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("cannot listen for webhooks: %w", err)
+		return func() {}
 	}
 	timers := &spreader{wake: func() {
 		select {
@@ -56,10 +51,10 @@ func (d *daemon) listenForNudges() (stop func(), err error) {
 		}
 	}}
 	hook := newWebhook(func() ([]byte, error) { return readSecretFile(at.SecretFile) }, timers.soon)
-	closeServer := d.serve(listener, &http.Server{
+	closeServer := d.serve("webhooks", at.Listen, &http.Server{
 		Handler: hook, ReadTimeout: maxHookTime, WriteTimeout: maxHookTime, IdleTimeout: maxHookTime, MaxHeaderBytes: maxHookHeaders,
 	})
-	return func() { closeServer(); timers.stop() }, nil
+	return func() { closeServer(); timers.stop() }
 }
 
 func newWebhook(secret func() ([]byte, error), wake func()) *webhook {

@@ -1,0 +1,94 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"evenkeel/metrics"
+)
+
+// listenEvery is how often an address is tried that somebody else has.
+const listenEvery = 10 * time.Second
+
+// serveMetrics serves the metrics until stop is called.
+func (d *daemon) serveMetrics() (stop func()) {
+	registry := prometheus.NewRegistry()
+	d.metrics = metrics.New(registry, build(d.opt.Version))
+	if d.cfg.Listen == "" {
+		return func() {}
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/metrics", metrics.Handler(registry))
+	return d.serve("metrics", d.cfg.Listen, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second})
+}
+
+// serve answers at an address until stop is called. That the address is taken is
+// no reason to leave the host between two commits: it is tried again.
+func (d *daemon) serve(what, address string, server *http.Server) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var serving sync.WaitGroup
+	serving.Go(func() {
+		listener := d.listen(ctx, what, address, listenEvery)
+		if listener == nil {
+			return
+		}
+		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+			d.cannotServe(what, err)
+		}
+	})
+	return func() { cancel(); _ = server.Close(); serving.Wait() }
+}
+
+// listen tries again and again; nil once the context has ended.
+func (d *daemon) listen(ctx context.Context, what, address string, every time.Duration) net.Listener {
+	for {
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+		d.cannotServe(what, err)
+		if err == nil {
+			return listener
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(every):
+		}
+	}
+}
+
+// cannotServe remembers why nobody is answered, for the status; nil when all are.
+func (d *daemon) cannotServe(what string, fault error) {
+	text := ""
+	if fault != nil {
+		text = fmt.Sprintf("cannot serve %s: %v", what, fault)
+	}
+	d.mu.Lock()
+	was := d.unserved[what]
+	if d.unserved == nil {
+		d.unserved = map[string]string{}
+	}
+	d.unserved[what] = text
+	d.mu.Unlock()
+	switch {
+	case text != "" && text != was:
+		d.log.Error("nobody is answered", "for", what, "err", fault)
+	case text == "" && was != "":
+		d.log.Info("answering again", "for", what)
+	}
+}
+
+// unheard are the warnings about addresses that are not served.
+func (d *daemon) unheard() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	list := slices.Sorted(maps.Values(d.unserved))
+	return slices.DeleteFunc(list, func(text string) bool { return text == "" })
+}
