@@ -188,7 +188,9 @@ func (sw *sweeper) die(w *world) (*world, string, error) {
 	dead := w.clone()
 	dead.die()
 	if sw.rng.IntN(2) == 0 {
-		return dead, "the daemon is killed", nil
+		down := max(0, sw.rng.IntN(8)-4)
+		dead.sd.Tick(down)
+		return dead, fmt.Sprintf("the daemon is killed and down for %d s", down), nil
 	}
 	seed := sw.rng.Uint64()
 	err := dead.powerCut(rand.New(rand.NewPCG(seed, 3)))
@@ -201,6 +203,16 @@ func (sw *sweeper) die(w *world) (*world, string, error) {
 // booted makes sure that the services of a boot started from the files of one
 // commit, not from a mixed set: those of the early recovery come before them.
 func (sw *sweeper) booted(w *world) error {
+	if w.s.noEarly {
+		return nil
+	}
+	for name, p := range w.sd.Processes() {
+		for path, print := range p.Inputs {
+			if now := w.disk.Print(path); now != print {
+				return fmt.Errorf("%s of the boot has read %s as %q, and it is %q", name, path, print, now)
+			}
+		}
+	}
 	files := w.files()
 	for _, legal := range sw.legal {
 		if maps.Equal(files, legal.files) {

@@ -19,6 +19,13 @@ func newScenario(seed uint64) *scenario {
 	if rng.IntN(2) == 0 {
 		s.version = 257
 	}
+	s.vendorUnit = "[Service]\nType=notify\nEnvironmentFile=-/etc/vendor.d/a.conf\nExecStart=/usr/bin/vendor\n"
+	if rng.IntN(2) == 0 {
+		s.vendorUnit += "Restart=always\n"
+	}
+	s.sideUnit = []string{"Requires", "BindsTo"}[rng.IntN(2)]
+	s.settle = []int{2, 2, 9}[rng.IntN(3)]
+	s.noEarly = rng.IntN(8) == 0
 	vendor := newWorld(s)
 	var last *spec
 	if rng.IntN(3) > 0 {
@@ -80,7 +87,7 @@ func newSpec(rng *rand.Rand, last *spec) *spec {
 }
 
 func (s *spec) breakOne(rng *rand.Rand) {
-	marks := []string{"fail", "loop", "crash 1", "crash 5", "hang", "fail-without:/etc/nowhere"}
+	marks := []string{"fail", "loop", "crash 1", "crash 5", "crash-once 3", "hang", "fail-without:/etc/nowhere"}
 	places := []string{"db.service", "app.service", "proxy.service", "vendor.service", "/etc/db.conf", "/etc/app/app.conf", "/etc/vendor.d/a.conf"}
 	s.mark[places[rng.IntN(len(places))]] = marks[rng.IntN(len(marks))]
 }
@@ -97,8 +104,12 @@ func (s *spec) target(commit string, vendor *world) *plan.Target {
 			s.service(t, name)
 		}
 	}
+	dbType := "" // simple; every other version tells when it is ready
+	if s.db == 2 {
+		dbType = "Type=notify\n"
+	}
 	const install = "[Install]\nWantedBy=multi-user.target\n"
-	unit(s.db, "db.service", "[Service]\nEnvironmentFile=-/etc/db.conf\nExecStart=/usr/bin/db\nRestart=always\n"+install)
+	unit(s.db, "db.service", "[Service]\n"+dbType+"EnvironmentFile=-/etc/db.conf\nExecStart=/usr/bin/db\nRestart=always\n"+install)
 	unit(s.app, "app.service", "[Unit]\nRequires=db.service\nAfter=db.service\n[Service]\nEnvironmentFile=-/etc/app/app.conf\nExecStart=/usr/bin/app\nRestart=on-failure\n"+install)
 	unit(s.proxy, "proxy.service", "[Unit]\nBindsTo=app.service\nAfter=app.service\n[Service]\nExecStart=/usr/bin/proxy --config=/etc/app/deep/er/x\n"+install)
 	unit(s.job, "job.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/job /etc/motd\n"+install)

@@ -51,8 +51,8 @@ func newWorld(s *scenario) *world {
 	disk.PutLink("/etc/current", "vendor")
 	disk.PutDir("/etc/vendor.d", apply.Attr{Mode: 0o755})
 	disk.PutFile("/etc/vendor.d/a.conf", "vendor\n", rootFile)
-	disk.PutFile("/usr/lib/systemd/system/vendor.service", "[Service]\nEnvironmentFile=-/etc/vendor.d/a.conf\nExecStart=/usr/bin/vendor\n[Install]\nWantedBy=multi-user.target\n", rootFile)
-	disk.PutFile("/usr/lib/systemd/system/side.service", "[Unit]\nRequires=vendor.service\nAfter=vendor.service\n[Service]\nExecStart=/usr/bin/side\n[Install]\nWantedBy=multi-user.target\n", rootFile)
+	disk.PutFile("/usr/lib/systemd/system/vendor.service", s.vendorUnit+"[Install]\nWantedBy=multi-user.target\n", rootFile)
+	disk.PutFile("/usr/lib/systemd/system/side.service", "[Unit]\n"+s.sideUnit+"=vendor.service\nAfter=vendor.service\n[Service]\nExecStart=/usr/bin/side\n[Install]\nWantedBy=multi-user.target\n", rootFile)
 	disk.PutFile("/usr/lib/systemd/system/multi-user.target", "[Unit]\nDescription=all\n", rootFile)
 	disk.PutLink("/etc/systemd/system/multi-user.target.wants/vendor.service", "/usr/lib/systemd/system/vendor.service")
 	disk.PutLink("/etc/systemd/system/multi-user.target.wants/side.service", "/usr/lib/systemd/system/side.service")
@@ -126,6 +126,10 @@ func (w *world) powerCut(rng *rand.Rand) error {
 func (w *world) bootUp() error {
 	w.boot++
 	w.sd.BootBegin()
+	if w.s.noEarly {
+		w.sd.BootFinish()
+		return nil
+	}
 	dir, err := w.disk.OpenDir(stateDir)
 	if err != nil {
 		return err
@@ -222,7 +226,7 @@ type judge struct {
 }
 
 func (j *judge) Settle(ctx context.Context, wave []health.Watched) []health.Finding {
-	j.w.sd.Tick(2)
+	j.w.sd.Tick(j.w.s.settle)
 	findings := j.units(ctx, wave)
 	if why, _ := faults(findings); len(why) > 0 {
 		j.failed(PhaseApply)
@@ -258,6 +262,7 @@ func (j *judge) units(ctx context.Context, watched []health.Watched) []health.Fi
 
 func (j *judge) Watch(ctx context.Context, watched []health.Watched, probation time.Duration, _ map[string]bool) health.Report {
 	if j.h.Open != nil && j.h.Open.phase == PhaseWatch && !j.w.last && j.w.s.overtaken[j.h.Open.Commit] {
+		j.w.sd.Tick(3)
 		return health.Report{Interrupted: true}
 	}
 	j.w.sd.Tick(6)
@@ -327,6 +332,11 @@ type scenario struct {
 	commits   []*plan.Target // then these, each overtaking the one before it
 	overtaken map[string]bool
 	sick      map[string]bool // a check of theirs fails
+
+	vendorUnit string // the vendor's unit file, but for [Install]
+	sideUnit   string // how another one hangs on it
+	settle     int    // ticks until a crash of a unit is seen after its job
+	noEarly    bool   // the early recovery unit is not there
 	memo      memo
 }
 
