@@ -11,7 +11,8 @@ import (
 // oneshot and was taken back for another reason; the next one that lists it
 // found it in the ledger as "has run" and left it alone.
 func TestOneshotOfATakenBackCommitRunsForTheNext(t *testing.T) {
-	s := &scenario{sick: map[string]bool{"bad": true}, version: 257, vendorUnit: "[Service]\nExecStart=/usr/bin/vendor\n", sideUnit: "Requires", settle: 2}
+	s := plainScenario()
+	s.sick["bad"] = true
 	w := newWorld(s)
 	w.last = true
 	w.disk.PutFile("/usr/lib/systemd/system/once.service", "[Service]\nType=oneshot\nExecStart=/usr/bin/once\n", apply.Attr{Mode: 0o644})

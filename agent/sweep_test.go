@@ -2,6 +2,7 @@ package agent
 
 import (
 	"bytes"
+	"context"
 	"flag"
 	"fmt"
 	"maps"
@@ -148,7 +149,11 @@ func (sw *sweeper) commits(w *world) error {
 			return fmt.Errorf("%s: %w", c.Commit, err)
 		}
 	}
-	return nil
+	if h.isWatching() { // the last commit asks for the same as the one that it should have overtaken
+		w.last = true
+		_, err = h.watch(context.Background())
+	}
+	return err
 }
 
 // crash is the first death, and for each effect of the recovery the second.

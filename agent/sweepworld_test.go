@@ -337,7 +337,7 @@ type scenario struct {
 	sideUnit   string // how another one hangs on it
 	settle     int    // ticks until a crash of a unit is seen after its job
 	noEarly    bool   // the early recovery unit is not there
-	memo      memo
+	memo       memo
 }
 
 // vendorDefinitions are the vendor's units as the daemon reads them.

@@ -5,6 +5,7 @@ import (
 	"path"
 	"slices"
 
+	"evenkeel/agent/apply"
 	"evenkeel/agent/plan"
 )
 
@@ -38,7 +39,7 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	}
 	// What is not ours stays as it is: say so, or Diff would remove it.
 	for p, at := range n.state.Paths {
-		if _, named := w.to.Paths[p]; !named && !h.owns(p) {
+		if _, named := w.to.Paths[p]; !named && !h.owns(p) && !h.isLeftover(p, at) {
 			w.to.Paths[p] = at
 		}
 	}
@@ -74,8 +75,21 @@ func (h *Host) before(p string, n now) plan.Path {
 
 // owns reports whether evenkeel brought what stands at a path.
 func (h *Host) owns(p string) bool {
-	_, ours := h.owned()[p]
+	if h.Open != nil {
+		if _, ours := h.Open.Owned[p]; ours {
+			return true
+		}
+	}
+	_, ours := h.Ledger.Owned[p]
 	return ours
+}
+
+// isLeftover reports whether a directory is that of an attempt which was
+// overtaken by one that does not want it: it goes with the last of them.
+func (h *Host) isLeftover(p string, at plan.Path) bool {
+	return h.Open != nil && at.Kind == plan.Directory && slices.ContainsFunc(h.Open.Moves, func(m apply.Move) bool {
+		return m.Path == p && m.Before.Kind == plan.Absent
+	})
 }
 
 func (h *Host) owned() map[string]Owned {
