@@ -180,6 +180,7 @@ func (h *Host) countTry(commit string) {
 // carryOut does the steps of an attempt, for the first time and only once.
 func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) error {
 	h.tell(StageApplying, a.Commit)
+	h.Ledger.CameUp = map[string]string{}
 	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, Done: func(ctx context.Context, wave []apply.Started) error {
 		return h.waveDone(ctx, a, wave)
 	}}
@@ -228,6 +229,7 @@ func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) e
 	var watched []health.Watched
 	for _, s := range wave {
 		a.cameUp[s.Step.Unit] = s.Unit
+		h.Ledger.CameUp[s.Step.Unit] = s.Unit.Invocation
 		if want, ours := a.After.Units[s.Step.Unit]; ours {
 			h.record(s.Step.Unit, Started{Invocation: s.Unit.Invocation, Inputs: want.Inputs})
 		}
@@ -295,8 +297,9 @@ func (h *Host) watch(ctx context.Context) (Outcome, error) {
 	return h.judge(ctx, h.evidence(h.Health.Watch(ctx, watched, h.Probation, a.Baseline)))
 }
 
-// cameUp is a unit right after its job, so that a crash since then counts. A
-// daemon that was started since has only the present.
+// cameUp is a unit right after its job, so that a crash since then counts. For a
+// daemon that was started since, asRecorded has made sure that the present will
+// do.
 func (h *Host) cameUp(ctx context.Context, a *Attempt, name string) (units.Detail, error) {
 	if d, known := a.cameUp[name]; known {
 		return d, nil
@@ -386,7 +389,8 @@ func (h *Host) finishKeep(except []string) error {
 		return err
 	}
 	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
-	l.Owned, l.Found, l.Roles, l.Key, l.Hold, l.Approved = a.Owned, a.Found, a.Roles, a.Key, nil, nil
+	l.Owned, l.Found, l.Roles, l.Key = a.Owned, a.Found, a.Roles, a.Key
+	l.Hold, l.Approved, l.CameUp = nil, nil, nil
 	delete(l.Tries, a.Commit)
 	for name, run := range l.Runs {
 		// Whatever runs here read what it should have, or the plan had restarted it.

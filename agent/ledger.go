@@ -39,6 +39,7 @@ type Ledger struct {
 	Owned    map[string]Owned   `json:"owned,omitempty"`    // every path that a kept target brought here
 	Found    map[string]bool    `json:"found,omitempty"`    // unit -> was it active before evenkeel first ran it
 	Runs     map[string]Started `json:"runs,omitempty"`
+	CameUp   map[string]string  `json:"came_up,omitempty"` // unit that the open attempt touched -> its invocation right after the job
 	Rejected []Rejection        `json:"rejected,omitempty"`
 	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
 	Hold     *Hold              `json:"hold,omitempty"`

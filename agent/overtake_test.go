@@ -43,6 +43,6 @@ func (w *world) overtake(t *testing.T, targets ...*plan.Target) {
 func plainScenario() *scenario {
 	return &scenario{
 		version: 257, settle: 2, overtaken: map[string]bool{}, sick: map[string]bool{},
-		vendorUnit: "[Service]\nExecStart=/usr/bin/vendor\n", sideUnit: "Requires",
+		vendorUnit: "[Service]\nEnvironmentFile=-/etc/vendor.d/a.conf\nExecStart=/usr/bin/vendor\n", sideUnit: "Requires",
 	}
 }

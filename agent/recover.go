@@ -9,6 +9,7 @@ import (
 
 	"evenkeel/agent/apply"
 	"evenkeel/agent/plan"
+	"evenkeel/units"
 )
 
 // Load reads the ledger and the record of an open attempt, and clears what a
@@ -102,10 +103,15 @@ func (h *Host) again(ctx context.Context) (Outcome, error) {
 }
 
 // asRecorded reports whether the host is just as the open attempt left it, so
-// that its watch means something.
+// that its watch means something: each unit that it touched still runs as it did
+// right after its job, also those that are not ours. One that crashed since, and
+// that systemd has started again, would look healthy.
 func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 	target := &plan.Target{State: a.After}
 	n, err := h.observe(ctx, target)
+	if err == nil {
+		err = h.observeSuspects(ctx, a, target, &n)
+	}
 	if err != nil {
 		h.Log.Warn("cannot look at the host", "err", err)
 		return false
@@ -117,17 +123,19 @@ func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 		h.Log.Info("not as the attempt left it", "path", m.Path)
 		return false
 	}
+	came := map[string]units.Detail{}
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
-		run, ran := h.Ledger.Runs[name]
+		up, known := h.Ledger.CameUp[name]
 		d := n.details[name]
-		if d.Invocation == "" && isOneshot(d) {
-			continue // it has run, and systemd forgets oneshots when nobody holds them any more
-		}
-		if ran && run.Invocation != d.Invocation {
+		// systemd forgets oneshots that have run when nobody holds them any more.
+		forgotten := d.Invocation == "" && isOneshot(d)
+		if !known || up != d.Invocation && !forgotten {
 			h.Log.Info("not as the attempt left it", "unit", name)
 			return false
 		}
+		came[name] = d
 	}
+	a.cameUp = came
 	return true
 }
 

@@ -268,7 +268,7 @@ func (h *Host) fold(reason string) {
 	if l.Hold != nil && !l.Hold.Asks {
 		l.Hold = nil
 	}
-	h.Open = nil
+	h.Open, l.CameUp = nil, nil
 	h.Ledger.Aside = slices.DeleteFunc(h.Ledger.Aside, func(file string) bool { return !apply.Exists(h.Disk, file) })
 	if h.trySave() {
 		h.dropOriginals()

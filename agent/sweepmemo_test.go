@@ -52,7 +52,7 @@ func (m *memo) keep(data []byte, record any) {
 // fork copies what a daemon changes in its ledger.
 func (l *Ledger) fork() Ledger {
 	c := *l
-	c.Runs, c.Tries = maps.Clone(l.Runs), maps.Clone(l.Tries)
+	c.Runs, c.Tries, c.CameUp = maps.Clone(l.Runs), maps.Clone(l.Tries), maps.Clone(l.CameUp)
 	c.Rejected, c.History, c.Aside = slices.Clone(l.Rejected), slices.Clone(l.History), slices.Clone(l.Aside)
 	if l.Good != nil {
 		good := *l.Good
