@@ -101,8 +101,8 @@ func (h *Host) observe(ctx context.Context, target *plan.Target) (now, error) {
 	return n, nil
 }
 
-// paths are those that the target, the ledger or the open attempt name, and all
-// directories above them.
+// paths are those that the target, the ledger or the open attempt name, changed
+// by it or not, and all directories above them.
 func (h *Host) paths(target *plan.Target) []string {
 	set := map[string]bool{}
 	add := func(p string) {
@@ -119,6 +119,9 @@ func (h *Host) paths(target *plan.Target) []string {
 	if h.Open != nil {
 		for _, m := range h.Open.Moves {
 			add(m.Path)
+		}
+		for p := range h.Open.Owned {
+			add(p)
 		}
 	}
 	return slices.Sorted(maps.Keys(set))
@@ -186,6 +189,9 @@ func (h *Host) inputsOf(name string, want plan.Unit, d units.Detail, seen apply.
 	names := slices.Collect(maps.Keys(want.Inputs))
 	if h.Ledger.Good != nil {
 		names = slices.AppendSeq(names, maps.Keys(h.Ledger.Good.State.Units[name].Inputs))
+	}
+	if h.Open != nil {
+		names = slices.AppendSeq(names, maps.Keys(h.Open.After.Units[name].Inputs))
 	}
 	for _, p := range names {
 		inputs[p] = seen.Paths[p].Fingerprint()

@@ -97,7 +97,7 @@ var mutants = []mutant{
 	// The revert.
 	{
 		name:  "failed units are not reset",
-		by:    sweeping,
+		by:    "./agent ^TestRevertGetsPastTheStartLimit$",
 		edits: []edit{{"agent/revert.go", "if err := h.Manager.ResetFailed(ctx, name); err != nil {", "if err := error(nil); err != nil {"}},
 	},
 	{
@@ -122,12 +122,12 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a revert that is not proved is believed",
-		by:    sweeping,
+		by:    "./agent ^TestRevertThatDoesNotHoldIsSaid$",
 		edits: []edit{{"agent/revert.go", "		err = h.verify(ctx, a)\n", ""}},
 	},
 	{
 		name:  "units of an overtaken attempt are not kept up",
-		by:    sweeping,
+		by:    "./agent ^TestUnitThatAnOvertakenCommitTookDownComesBack$",
 		edits: []edit{{"agent/deploy.go", "	h.keepUp(w.to)\n", ""}},
 	},
 
@@ -152,18 +152,34 @@ var mutants = []mutant{
 	},
 	{
 		name:  "a watch goes on in another boot",
-		by:    sweeping,
+		by:    "./agent ^TestRebootInTheWatchIsUndone$",
 		edits: []edit{{"agent/recover.go", "if h.Boot == a.Boot && a.tries", "if a.tries"}},
 	},
 	{
 		name:  "a watch goes on whatever stands on the host",
-		by:    sweeping,
+		by:    "./agent ^TestCrashOfAnUnmanagedUnitWhileTheDaemonIsDown$",
 		edits: []edit{{"agent/recover.go", "a.tries < maxTries && h.asRecorded(ctx, a)", "a.tries < maxTries"}},
 	},
 	{
 		name:  "the verdict keep is not recorded first",
 		by:    sweeping,
 		edits: []edit{{"agent/deploy.go", "	if err := h.Open.move(h.State, PhaseKeep); err != nil {", "	if err := error(nil); err != nil {"}},
+	},
+
+	{
+		name:  "tries are not counted",
+		by:    "./agent ^TestInterruptedCommitIsTriedThreeTimes$",
+		edits: []edit{{"agent/deploy.go", "	h.countTry(a.Commit)\n", ""}},
+	},
+	{
+		name:  "directories of overtaken attempts are taken for those of others",
+		by:    "./agent ^TestDirectoriesOfOvertakenCommitsGo$",
+		edits: []edit{{"agent/wanted.go", " && !h.isLeftover(p, at) {", " {"}},
+	},
+	{
+		name:  "runs of what was down before are kept",
+		by:    "./agent ^TestOneshotOfATakenBackCommitRunsForTheNext$",
+		edits: []edit{{"agent/revert.go", "			delete(l.Runs, name) // else", "			_ = name // else"}},
 	},
 
 	// The real disk.

@@ -46,3 +46,48 @@ func plainScenario() *scenario {
 		vendorUnit: "[Service]\nEnvironmentFile=-/etc/vendor.d/a.conf\nExecStart=/usr/bin/vendor\n", sideUnit: "Requires",
 	}
 }
+
+// TestUnitThatAnOvertakenCommitTookDownComesBack: a commit's service crashed, and
+// systemd stopped what was bound to it. Before that was noticed, a commit came
+// that had nothing to do with either, and nobody started the bound unit again.
+func TestUnitThatAnOvertakenCommitTookDownComesBack(t *testing.T) {
+	s := plainScenario()
+	s.sideUnit, s.overtaken["crashes"] = "BindsTo", true
+	s.vendorUnit += "Restart=always\n"
+	w := newWorld(s)
+	crashes := &spec{vendorConf: 1, mark: map[string]string{"/etc/vendor.d/a.conf": "crash 6"}}
+	w.overtake(t, crashes.target("crashes", w), (&spec{motd: 1}).target("harmless", w))
+	if _, up := w.sd.Processes()["side.service"]; !up {
+		t.Error("side.service is down")
+	}
+}
+
+// TestOvertakenCommitListedAVendorsUnit: the link that enables the unit was there
+// before, and no pass looked at it again. The next commit, which did not list the
+// unit, could not be staged: "changed by somebody else".
+func TestOvertakenCommitListedAVendorsUnit(t *testing.T) {
+	s := plainScenario()
+	s.overtaken["lists it"] = true
+	w := newWorld(s)
+	start := w.state()
+	w.overtake(t, (&spec{vendorConf: 1}).target("lists it", w), (&spec{}).target("does not", w))
+	if end := w.state(); !end.equal(start) {
+		t.Errorf("the host is not as it was before both:\n%s", end.differs(start))
+	}
+}
+
+// TestServiceThatDiedUnderAnOvertakenCommitReadsItsOldConfig: systemd had started
+// it again, so nobody knew what it had read; the next commit, which did not want
+// its new configuration, put the old file back and left the process alone.
+func TestServiceThatDiedUnderAnOvertakenCommitReadsItsOldConfig(t *testing.T) {
+	s := plainScenario()
+	s.overtaken["dies"] = true
+	s.vendorUnit += "Restart=always\n"
+	w := newWorld(s)
+	start := w.state()
+	dies := &spec{vendorConf: 1, mark: map[string]string{"/etc/vendor.d/a.conf": "crash-once 6"}}
+	w.overtake(t, dies.target("dies", w), (&spec{}).target("harmless", w))
+	if end := w.state(); !end.equal(start) {
+		t.Errorf("the host is not as it was before both:\n%s", end.differs(start))
+	}
+}

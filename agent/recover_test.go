@@ -2,7 +2,10 @@ package agent
 
 import (
 	"fmt"
+	"strings"
 	"testing"
+
+	"evenkeel/agent/plan"
 )
 
 // TestCrashOfAnUnmanagedUnitWhileTheDaemonIsDown: a commit restarted a service of
@@ -47,4 +50,69 @@ func (w *world) recover(t *testing.T) *Host {
 		t.Fatal(err)
 	}
 	return h
+}
+
+// TestRebootInTheWatchIsUndone: the host went down in a watch, the early recovery
+// was not there, and the watch went on as if the commit had been seen healthy
+// through the boot.
+func TestRebootInTheWatchIsUndone(t *testing.T) {
+	s := plainScenario()
+	s.overtaken["commit"], s.noEarly = true, true
+	w := newWorld(s)
+	if outcome := deployed(t, w, (&spec{motd: 1}).target("commit", w)); outcome.Result != ResultWatching {
+		t.Fatalf("the commit ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	start := newWorld(s).state()
+	w.sd.PowerOff()
+	if err := w.bootUp(); err != nil {
+		t.Fatal(err)
+	}
+	h := w.recover(t)
+	if last := h.Ledger.History[len(h.Ledger.History)-1]; last.Result != ResultUndone {
+		t.Errorf("the commit ends as %+v", last)
+	}
+	if end := w.state(); !end.equal(start) {
+		t.Errorf("the host is not as it was:\n%s", end.differs(start))
+	}
+}
+
+// TestInterruptedCommitIsTriedThreeTimes: a commit that takes the host down each
+// time it is applied is not tried for ever.
+func TestInterruptedCommitIsTriedThreeTimes(t *testing.T) {
+	w := newWorld(plainScenario())
+	start := w.state()
+	target := (&spec{vendorConf: 1, motd: 1}).target("commit", w)
+	for try := 1; try <= maxTries; try++ {
+		w.cutShort(target)
+		h := w.recover(t)
+		_, rejected := h.Ledger.IsRejected("commit", "")
+		if want := try == maxTries; rejected != want {
+			t.Errorf("after try %d the commit is rejected: %v, want %v", try, rejected, want)
+		}
+		if end := w.state(); !end.equal(start) {
+			t.Errorf("after try %d the host is not as it was:\n%s", try, end.differs(start))
+		}
+	}
+	if outcome := deployed(t, w, target); outcome.Result != ResultRejected {
+		t.Errorf("then it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+}
+
+// cutShort deploys a target and kills the daemon at the first job.
+func (w *world) cutShort(target *plan.Target) {
+	type killed struct{}
+	defer w.unhook()
+	defer func() {
+		if r := recover(); r != nil && r != (killed{}) {
+			panic(r)
+		}
+	}()
+	w.hook(func(effect string) {
+		if strings.HasPrefix(effect, "restart ") {
+			panic(killed{})
+		}
+	})
+	if h, err := w.host(); err == nil {
+		_, _ = deployTarget(h, target)
+	}
 }

@@ -32,12 +32,13 @@ func newScenario(seed uint64) *scenario {
 		last = newSpec(rng, nil)
 		s.base = last.target("base", vendor)
 	}
-	n := 1 + rng.IntN(3)/2
-	if rng.IntN(8) == 0 {
-		n = 3
-	}
+	n := []int{1, 1, 1, 2, 2, 2, 2, 3}[rng.IntN(8)]
+	thin := rng.IntN(2) == 0 // little in each commit: more stories for the same number of crashes
 	for i := range n {
 		next := newSpec(rng, last)
+		if thin {
+			next.thin(rng)
+		}
 		commit := fmt.Sprint("commit", i)
 		switch rng.IntN(5) {
 		case 0:
@@ -71,19 +72,36 @@ func newSpec(rng *rand.Rand, last *spec) *spec {
 		*s = *last
 		s.mark = map[string]string{}
 	}
-	fields := []*int{&s.db, &s.app, &s.proxy, &s.job, &s.vendor, &s.dbConf, &s.appConf, &s.vendorConf, &s.motd, &s.issue, &s.deep, &s.link, &s.dir}
-	for _, f := range fields {
+	for _, f := range s.fields() {
 		if last == nil || rng.IntN(3) == 0 {
 			*f = rng.IntN(4)
 		}
 	}
+	s.complete()
+	return s
+}
+
+func (s *spec) fields() []*int {
+	return []*int{&s.db, &s.app, &s.proxy, &s.job, &s.vendor, &s.dbConf, &s.appConf, &s.vendorConf, &s.motd, &s.issue, &s.deep, &s.link, &s.dir}
+}
+
+// complete leaves out what would need something that is not there.
+func (s *spec) complete() {
 	if s.db == 0 {
 		s.app = 0
 	}
 	if s.app == 0 {
 		s.proxy = 0
 	}
-	return s
+}
+
+func (s *spec) thin(rng *rand.Rand) {
+	for _, f := range s.fields() {
+		if rng.IntN(2) == 0 {
+			*f = 0
+		}
+	}
+	s.complete()
 }
 
 func (s *spec) breakOne(rng *rand.Rand) {
