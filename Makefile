@@ -19,7 +19,7 @@ nfpm          := $(EVENKEEL_CACHE)/tools/nfpm-v2.45.0/nfpm
 # The sweep of "make sweep": all the crash points of a release.
 POINTS ?= 10000000
 
-.PHONY: build test unit race e2e lint bench sweep demo package deps rootfs clean
+.PHONY: build test unit race e2e lint bench sweep mutants demo package deps rootfs clean
 
 build:
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
@@ -57,6 +57,10 @@ bench:
 
 sweep:
 	go test ./agent -run '^TestSweep' -sweep.points=$(POINTS) -timeout 0 -v
+
+# Each safeguard taken away once: the tests must see it.
+mutants:
+	go test ./agent -run '^TestMutants$$' -mutants -timeout 0 -v
 
 demo: deps rootfs package
 	go build -o build/demo ./e2e/demo

@@ -182,6 +182,27 @@ var mutants = []mutant{
 		edits: []edit{{"agent/revert.go", "			delete(l.Runs, name) // else", "			_ = name // else"}},
 	},
 
+	{
+		name:  "links that were there before are not looked at",
+		by:    "./agent ^TestOvertakenCommitListedAVendorsUnit$",
+		edits: []edit{{"agent/host.go", "		for p := range h.Open.Owned {\n			add(p)\n		}\n", ""}},
+	},
+	{
+		name:  "what a unit read under an overtaken commit is forgotten",
+		by:    "./agent ^TestServiceThatDiedUnderAnOvertakenCommitReadsItsOldConfig$",
+		edits: []edit{{"agent/host.go", "maps.Keys(h.Open.After.Units[name].Inputs)", "maps.Keys(map[string]string{})"}},
+	},
+	{
+		name:  "a damaged ledger is an empty one",
+		by:    "./agent ^TestDamagedRecordsStopTheDaemon$",
+		edits: []edit{{"agent/ledger.go", "	if err := decode.read(data, l); err != nil {", "	if err := decode.read(data, l); err != nil {\n		return &Ledger{Version: ledgerVersion}, nil"}},
+	},
+	{
+		name:  "a damaged attempt is none",
+		by:    "./agent ^TestDamagedRecordsStopTheDaemon$",
+		edits: []edit{{"agent/attempt.go", "		if err := decode.read(data, a); err != nil || a.Number != number {", "		if err := decode.read(data, a); err != nil || a.Number != number {\n			continue"}},
+	},
+
 	// The real disk.
 	{
 		name:  "paths follow links",
