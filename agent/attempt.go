@@ -38,7 +38,7 @@ const (
 	PhaseReverted Phase = "reverted" // the host is back, the ledger does not say so yet
 	PhaseUndo     Phase = "undo"     // it was interrupted; the host is being put back
 	PhaseUndone   Phase = "undone"   // the host is back, the ledger does not say so yet
-	PhaseHeld     Phase = "held"     // the host cannot be put back by itself
+	PhaseHeld     Phase = "held"     // it is rejected, and the host cannot be put back by itself
 )
 
 // Attempt is one try to bring the host to one commit. Its file is written once,
@@ -66,9 +66,10 @@ type Attempt struct {
 	Restarts []string                `json:"restarts,omitempty"` // for the history
 	Secret   map[string]bool         `json:"secret,omitempty"`   // paths whose content is nobody's business
 
-	phase  Phase
-	tries  int                     // how often this phase was begun, 1 the first time
-	cameUp map[string]units.Detail // touched units right after their jobs, as far as this process saw them
+	phase      Phase
+	tries      int                     // how often this phase was begun, 1 the first time
+	unfinished bool                    // it is kept, and some old files stay beside the managed ones
+	cameUp     map[string]units.Detail // touched units right after their jobs, as far as this process saw them
 }
 
 // Touch is what the watch must know of a unit that an attempt touches.
@@ -122,13 +123,25 @@ func (a *Attempt) intend(dir apply.Dir) error {
 	old := a.file()
 	a.phase, a.tries = PhaseApply, 1
 	if err := a.write(dir); err != nil {
-		a.phase = PhaseStage
 		return err
 	}
 	// Only now: until the intent is durable the note is what cleans up.
 	if err := dir.Remove(old); err != nil {
 		return fmt.Errorf("cannot remove the note of attempt %d: %w", a.Number, err)
 	}
+	return nil
+}
+
+// retract takes back an intent that could not be made durable and may be there
+// all the same. After an error it stands, and the attempt is open.
+func (a *Attempt) retract(dir apply.Dir) error {
+	if a.phase == PhaseStage {
+		return nil
+	}
+	if err := dir.Remove(a.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("cannot take back the record of attempt %d: %w", a.Number, err)
+	}
+	a.phase, a.tries = PhaseStage, 1
 	return nil
 }
 

@@ -68,17 +68,47 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 		return err
 	}
 	h.tell(StageStaging, a.Commit)
-	if err := a.note(h.State); err != nil {
+	if err := h.makeWay(); err != nil {
 		return err
 	}
-	if err = apply.Stage(h.Disk, a.Moves, content); err == nil {
+	err = a.note(h.State)
+	if err == nil {
+		err = apply.Stage(h.Disk, a.Moves, content)
+	}
+	if err == nil {
 		err = h.commence(a)
 	}
 	if err != nil {
-		return errors.Join(err, apply.Unstage(h.Disk, a.Moves), a.remove(h.State))
+		return errors.Join(err, h.abandon(a))
 	}
 	h.overtake(a)
 	return nil
+}
+
+// makeWay removes what is left of earlier attempts, which must not outlive the
+// next one. What the ledger does not say yet must be in it before.
+func (h *Host) makeWay() error {
+	if len(h.leftover) == 0 {
+		return nil
+	}
+	if err := h.Ledger.save(h.State); err != nil {
+		return err
+	}
+	return h.clean()
+}
+
+// abandon clears what a stage that failed has left, now or before the next one.
+// Where the intent cannot be taken back the attempt is open, and is undone as if
+// the daemon had been killed.
+func (h *Host) abandon(a *Attempt) error {
+	if err := a.retract(h.State); err != nil {
+		note := *a
+		note.phase, note.tries = PhaseStage, 1
+		h.leftover = append(h.leftover, &note)
+		h.overtake(a)
+		return err
+	}
+	return h.retire(a)
 }
 
 // commence counts the try and then records the intent. What cannot be staged is
@@ -95,17 +125,18 @@ func (h *Host) commence(a *Attempt) error {
 // overtake makes an attempt the open one. The record of the one before it has
 // nothing to say any more.
 func (h *Host) overtake(a *Attempt) {
-	if old := h.Open; old != nil {
+	old := h.Open
+	h.Open = a
+	if old != nil {
 		h.Ledger.Note(Entry{When: h.Now(), Commit: old.Commit, Result: ResultSuperseded, Reason: "overtaken by " + a.Commit})
 		if old.phase == PhaseHeld {
 			h.Ledger.Hold = nil
 		}
 		delete(h.Ledger.Tries, old.Commit)
-		if err := old.remove(h.State); err != nil {
-			h.Log.Warn("the record of an overtaken attempt stays", "err", err)
+		if err := h.retire(old); err != nil {
+			h.Log.Warn("the record of an overtaken attempt stays for now", "err", err)
 		}
 	}
-	h.Open = a
 }
 
 func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *Attempt {
@@ -382,9 +413,7 @@ func (h *Host) keep(e Evidence) (Outcome, error) {
 // up to date. It may run twice.
 func (h *Host) finishKeep(except []string) error {
 	a, l := h.Open, h.Ledger
-	if err := apply.Finish(h.Disk, a.Moves); err != nil {
-		h.Log.Warn("some old files stay beside the managed ones", "err", err)
-	}
+	unfinished := apply.Finish(h.Disk, a.Moves)
 	if err := h.moveAnchor(a.Commit, a.Minimum); err != nil {
 		return err
 	}
@@ -408,7 +437,16 @@ func (h *Host) finishKeep(except []string) error {
 	}
 	h.Open = nil
 	h.dropOriginals()
-	return a.remove(h.State)
+	if unfinished != nil {
+		h.Log.Warn("some old files stay beside the managed ones for now", "err", unfinished)
+		a.unfinished = true
+		h.leftover = append(h.leftover, a)
+		return nil
+	}
+	if err := h.retire(a); err != nil {
+		h.Log.Warn("the record of a finished attempt stays for now", "err", err)
+	}
+	return nil
 }
 
 func (h *Host) tell(stage Stage, text string) {

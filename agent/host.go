@@ -48,6 +48,8 @@ type Host struct {
 
 	anchorFault string // why the anchor is not to be had, "" when it is
 
+	leftover []*Attempt // records that must go before the next attempt, the oldest first
+
 	index    apply.Index
 	redactor redactor
 	decode   decoder

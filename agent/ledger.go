@@ -207,6 +207,7 @@ func writeState(dir apply.Dir, name string, data []byte) error {
 		return err
 	}
 	if err := dir.Replace(temp, name); err != nil {
+		_ = dir.Remove(temp) // err is the cause; what stays is swept at the next start
 		return err
 	}
 	return dir.Sync()

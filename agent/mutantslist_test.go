@@ -203,6 +203,51 @@ var mutants = []mutant{
 		edits: []edit{{"agent/attempt.go", "		if err := decode.read(data, a); err != nil || a.Number != number {", "		if err := decode.read(data, a); err != nil || a.Number != number {\n			continue"}},
 	},
 
+	// Calls that fail.
+	{
+		name:  "an intent that failed is believed to be gone",
+		by:    "./agent ^TestIntentThatCouldNotBeSyncedIsForgotten$",
+		edits: []edit{{"agent/attempt.go", "	if err := dir.Remove(a.file()); err != nil && !errors.Is(err, fs.ErrNotExist) {\n		return fmt.Errorf(\"cannot take back", "	if err := error(nil); err != nil {\n		return fmt.Errorf(\"cannot take back"}},
+	},
+	{
+		name:  "a phase that is seen is believed to be lasting",
+		by:    "./agent ^TestOldFilesStayUntilTheVerdictIsLasting$",
+		edits: []edit{{"agent/recover.go", "	if err := h.State.Sync(); err != nil {\n		return false, fmt", "	if err := error(nil); err != nil {\n		return false, fmt"}},
+	},
+	{
+		name:  "what has no file is not stopped",
+		by:    "./agent ^TestRevertStopsWhatRunsWithoutAFile$",
+		edits: []edit{{"agent/apply/jobs.go", "if err == nil && d.Active == \"inactive\" {", "if err == nil && (d.Load == \"not-found\" || d.Active == \"inactive\") {"}},
+	},
+	{
+		name:  "attempts begin before older ones are cleaned up",
+		by:    "./agent ^TestSweepFaults$",
+		edits: []edit{{"agent/deploy.go", "	return h.clean()\n", "	return nil\n"}},
+	},
+	{
+		name:  "a hold forgets the rejection",
+		by:    "./agent ^TestHoldWaitsForTheRejectionToBeWritten$",
+		edits: []edit{{"agent/revert.go", "err != nil && h.Open.phase == PhaseRevert {", "err != nil && false {"}},
+	},
+	{
+		name: "a stage that failed is a try",
+		by:   "./agent ^TestStageThatFailsIsNoTry$",
+		edits: []edit{
+			{"agent/deploy.go", "	h.countTry(a.Commit)\n", ""},
+			{"agent/deploy.go", "	err = a.note(h.State)\n", "	h.countTry(a.Commit)\n	h.trySave()\n	err = a.note(h.State)\n"},
+		},
+	},
+	{
+		name:  "an attempt begins although the ledger cannot be written",
+		by:    "./agent ^TestLedgerThatCannotBeWrittenStartsNothing$",
+		edits: []edit{{"agent/deploy.go", "	if err := h.Ledger.save(h.State); err != nil {\n		return err\n	}\n	return a.intend", "	_ = h.Ledger.save(h.State)\n	return a.intend"}},
+	},
+	{
+		name:  "a rejection is only in the ledger",
+		by:    "./agent ^TestLedgerThatCannotBeWrittenStartsNothing$",
+		edits: []edit{{"agent/revert.go", "	if !h.trySave() {\n		h.leftover = append(h.leftover, a) // until the ledger says the same\n		return\n	}\n", "	h.trySave()\n"}},
+	},
+
 	// The real disk.
 	{
 		name:  "paths follow links",

@@ -29,16 +29,42 @@ func (h *Host) Load() error {
 	if err != nil {
 		return err
 	}
-	h.Open = open
-	for _, a := range leftover {
-		if a.phase == PhaseStage && (open == nil || a.Number > open.Number) {
+	h.Open, h.leftover = open, leftover
+	return h.clean()
+}
+
+// retire removes the record of an attempt that has nothing to say any more.
+func (h *Host) retire(a *Attempt) error {
+	h.leftover = append(h.leftover, a)
+	return h.clean()
+}
+
+// clean removes what attempts that are over, or never began, have left, the
+// oldest first: no record may outlive that of a later attempt, because a daemon
+// that found it alone would take back what came after it.
+func (h *Host) clean() error {
+	for len(h.leftover) > 0 {
+		a := h.leftover[0]
+		if h.Open != nil && a.Number == h.Open.Number {
+			// The note of an attempt that did begin: it goes when the record is lasting.
+			if err := h.State.Sync(); err != nil {
+				return fmt.Errorf("cannot sync the state directory: %w", err)
+			}
+		}
+		if a.phase == PhaseStage && (h.Open == nil || a.Number > h.Open.Number) {
 			if err := apply.Unstage(h.Disk, a.Moves); err != nil {
 				return fmt.Errorf("cannot clean up after attempt %d, which never began: %w", a.Number, err)
+			}
+		}
+		if a.unfinished {
+			if err := apply.Finish(h.Disk, a.Moves); err != nil {
+				h.Log.Warn("some old files stay beside the managed ones", "err", err)
 			}
 		}
 		if err := a.remove(h.State); err != nil {
 			return err
 		}
+		h.leftover = h.leftover[1:]
 	}
 	return h.sweepState()
 }
@@ -64,6 +90,11 @@ func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
 		return false, nil
 	}
 	h.Log.Info("an attempt is open", "attempt", a.Number, "commit", a.Commit, "phase", a.phase, "tries", a.tries)
+	// The phase that is seen may not be lasting: what only an earlier one would
+	// need must not go before.
+	if err := h.State.Sync(); err != nil {
+		return false, fmt.Errorf("cannot sync the state directory: %w", err)
+	}
 	switch a.phase {
 	case PhaseWatch:
 		if h.Boot == a.Boot && a.tries < maxTries && h.asRecorded(ctx, a) {

@@ -168,6 +168,8 @@ func (h *Host) verify(ctx context.Context, a *Attempt) error {
 	for _, name := range slices.Sorted(maps.Keys(a.Suspect)) {
 		was, is := a.Before.Units[name], n.state.Units[name]
 		switch {
+		case !was.Active && n.details[name].IsActive() && a.started(name) && len(n.details[name].TriggeredBy) == 0:
+			wrong = append(wrong, fmt.Sprintf("%s did not run before and does now", name))
 		case was.Active && !is.Active:
 			wrong = append(wrong, fmt.Sprintf("%s ran before and does not now%s", name, apply.Describe(n.details[name])))
 		case was.Active && is.Invocation != was.Invocation:
@@ -188,6 +190,12 @@ func (h *Host) verify(ctx context.Context, a *Attempt) error {
 		return errors.New(strings.Join(wrong, "; "))
 	}
 	return nil
+}
+
+// started reports whether the attempt started a unit.
+func (a *Attempt) started(name string) bool {
+	_, touched := a.Touched[name]
+	return touched
 }
 
 func (h *Host) goodService(name string) plan.Service {
@@ -218,10 +226,13 @@ func (h *Host) hold(cause error) (Outcome, error) {
 		}
 	}
 	h.Ledger.Hold = &Hold{Reason: reason, Commit: h.Open.Commit, Since: h.Now()}
+	// Until the ledger has the rejection, the phase is what remembers it.
+	if err := h.Ledger.save(h.State); err != nil && h.Open.phase == PhaseRevert {
+		return Outcome{}, errors.Join(errors.New(reason), err)
+	}
 	if err := h.Open.move(h.State, PhaseHeld); err != nil {
 		return Outcome{}, err
 	}
-	h.trySave()
 	return Outcome{Result: ResultHeld, Reason: reason}, nil
 }
 
@@ -270,11 +281,13 @@ func (h *Host) fold(reason string) {
 	}
 	h.Open, l.CameUp = nil, nil
 	h.Ledger.Aside = slices.DeleteFunc(h.Ledger.Aside, func(file string) bool { return !apply.Exists(h.Disk, file) })
-	if h.trySave() {
-		h.dropOriginals()
-		if err := a.remove(h.State); err != nil {
-			h.Log.Warn("the record of a finished attempt stays", "err", err)
-		}
+	if !h.trySave() {
+		h.leftover = append(h.leftover, a) // until the ledger says the same
+		return
+	}
+	h.dropOriginals()
+	if err := h.retire(a); err != nil {
+		h.Log.Warn("the record of a finished attempt stays for now", "err", err)
 	}
 }
 

@@ -88,16 +88,9 @@ func sweepScenario(t *testing.T, seed uint64, total *tally, story *bytes.Buffer)
 	s := newScenario(seed)
 	sw := &sweeper{t: t, s: s, story: story, total: total, rng: rand.New(rand.NewPCG(seed, 2)), legal: map[string]state{}}
 	total.scenarios.Add(1)
-	start := newWorld(s)
-	if s.base != nil {
-		if _, err := sw.deploy(start, s.base); err != nil {
-			sw.wrong("base", "the base commit: %v", err)
-			return
-		}
-	}
-	sw.legal["the start"] = start.state()
-	for _, c := range s.commits {
-		sw.learn(start, c)
+	start, ok := sw.begin()
+	if !ok {
+		return
 	}
 	w := start.clone()
 	w.hook(func(effect string) { sw.crash(w, effect) })
@@ -109,6 +102,22 @@ func sweepScenario(t *testing.T, seed uint64, total *tally, story *bytes.Buffer)
 	if err := s.memo.audit(); err != nil {
 		sw.wrong("all crashes", "%v", err)
 	}
+}
+
+// begin brings the host to where the story starts, and finds out how it may end.
+func (sw *sweeper) begin() (start *world, ok bool) {
+	start = newWorld(sw.s)
+	if sw.s.base != nil {
+		if _, err := sw.deploy(start, sw.s.base); err != nil {
+			sw.wrong("base", "the base commit: %v", err)
+			return nil, false
+		}
+	}
+	sw.legal["the start"] = start.state()
+	for _, c := range sw.s.commits {
+		sw.learn(start, c)
+	}
+	return start, !sw.failed
 }
 
 // learn finds out how the host ends when nothing but this commit comes and
@@ -265,11 +274,16 @@ func (sw *sweeper) check(w *world, where string) {
 			return
 		}
 	}
+	sw.wrong(where, "the end is neither the start nor a healthy commit:\n%s", sw.differs(end))
+}
+
+// differs tells how an end is none of the legal ones.
+func (sw *sweeper) differs(end state) string {
 	var b strings.Builder
 	for name, legal := range sw.legal {
 		fmt.Fprintf(&b, " not %s:\n%s", name, end.differs(legal))
 	}
-	sw.wrong(where, "the end is neither the start nor a healthy commit:\n%s", b.String())
+	return b.String()
 }
 
 // goesOn is one in how many ends that are looked at further.

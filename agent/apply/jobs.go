@@ -70,8 +70,8 @@ func (j Jobs) Stop(ctx context.Context, steps []plan.UnitStep) error {
 	var errs []error
 	for _, step := range steps {
 		d, err := j.Manager.Show(ctx, step.Unit)
-		if err == nil && (d.Load == "not-found" || d.Active == "inactive") {
-			continue
+		if err == nil && d.Active == "inactive" {
+			continue // a unit whose file is gone may still run
 		}
 		if _, err := j.run(ctx, step, units.Stop); err != nil {
 			if errs = append(errs, err); !j.Always {

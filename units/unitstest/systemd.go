@@ -42,6 +42,9 @@ type Config struct {
 type Systemd struct {
 	// Before is Config.Before; it may be set at any time.
 	Before func(effect string)
+	// Fail is asked after Before: its error is the answer to the call, which has
+	// no effect. It may be set at any time.
+	Fail func(effect string) error
 
 	disk    Disk
 	behave  func(Process) Outcome
@@ -121,7 +124,7 @@ func New(c Config) *Systemd {
 // clock (nil: a clock of its own that goes on from here), without the hook.
 func (s *Systemd) Clone(disk Disk, clock *int64) *Systemd {
 	c := *s
-	c.Before = nil
+	c.Before, c.Fail = nil, nil
 	c.disk = disk
 	c.lib = nil
 	c.clock = clock
@@ -180,11 +183,15 @@ func (s *Systemd) usable(ctx context.Context) error {
 	return ctx.Err()
 }
 
-func (s *Systemd) announce(effect string) {
+func (s *Systemd) announce(effect string) error {
 	if s.Before != nil {
 		s.Before(effect)
 	}
 	s.lib = nil // the hook may have changed the disk
+	if s.Fail != nil {
+		return s.Fail(effect)
+	}
+	return nil
 }
 
 // Run is part of units.Manager.
@@ -192,8 +199,11 @@ func (s *Systemd) Run(ctx context.Context, verb units.Verb, name string) (string
 	if err := s.usable(ctx); err != nil {
 		return "", fmt.Errorf("cannot %s unit %q: %w", verb, name, err)
 	}
-	s.announce(string(verb) + " " + name)
-	result, err := s.run(verb, name)
+	err := s.announce(string(verb) + " " + name)
+	var result string
+	if err == nil {
+		result, err = s.run(verb, name)
+	}
 	if err == nil {
 		err = ctx.Err()
 	}
@@ -222,7 +232,9 @@ func (s *Systemd) DaemonReload(ctx context.Context) error {
 	if err := s.usable(ctx); err != nil {
 		return fmt.Errorf("cannot reload the unit files: %w", err)
 	}
-	s.announce("daemon-reload")
+	if err := s.announce("daemon-reload"); err != nil {
+		return fmt.Errorf("cannot reload the unit files: %w", err)
+	}
 	s.now()
 	s.readAll()
 	if s.version < 257 {
@@ -240,7 +252,9 @@ func (s *Systemd) ResetFailed(ctx context.Context, name string) error {
 	if err := s.usable(ctx); err != nil {
 		return fmt.Errorf("cannot reset unit %q: %w", name, err)
 	}
-	s.announce("reset-failed " + name)
+	if err := s.announce("reset-failed " + name); err != nil {
+		return fmt.Errorf("cannot reset unit %q: %w", name, err)
+	}
 	s.now()
 	u := s.find(s.ownName(name))
 	if u == nil {

@@ -91,12 +91,20 @@ func (d *dir) Create(name string, content []byte, attr apply.Attr, _ string) (ap
 		return apply.Info{}, err
 	}
 	f := d.fs
-	f.effect("create", d.join(name))
+	if err := f.effect("create", d.join(name)); err != nil {
+		return apply.Info{}, err
+	}
 	data := append([]byte(nil), content...)
 	inode := f.add(node{kind: plan.File, attr: attr, lasting: attr, data: data, digest: digest(data), unsynced: true})
 	d.change(change{what: link, a: name, node: inode})
 	f.relink(inode, 1)
-	f.effect("fsync", d.join(name))
+	if err := f.effect("fsync", d.join(name)); err != nil {
+		if f.effect("unlink", d.join(name)) == nil {
+			d.change(change{what: unlink, a: name})
+			f.relink(inode, -1)
+		}
+		return apply.Info{}, err
+	}
 	if !f.opt.NoFileSync {
 		f.edit(inode, func(n *node) { n.unsynced = false })
 	}
@@ -119,7 +127,9 @@ func (d *dir) make(op, name string, n node) (apply.Info, error) {
 	if err := d.free(op, name, 0); err != nil {
 		return apply.Info{}, err
 	}
-	d.fs.effect(op, d.join(name))
+	if err := d.fs.effect(op, d.join(name)); err != nil {
+		return apply.Info{}, err
+	}
 	inode := d.fs.add(n)
 	d.change(change{what: link, a: name, node: inode})
 	d.fs.relink(inode, 1)
@@ -134,7 +144,9 @@ func (d *dir) SetAttr(name string, attr apply.Attr) error {
 	if n := d.fs.nodes[inode]; n.kind != plan.Directory {
 		return d.fail("setattr", name, wrongKind(n))
 	}
-	d.fs.effect("setattr", d.join(name))
+	if err := d.fs.effect("setattr", d.join(name)); err != nil {
+		return err
+	}
 	d.fs.edit(inode, func(n *node) { n.attr, n.ctime = attr, *d.fs.clock })
 	d.change(change{what: setattr, a: name, node: inode, attr: attr})
 	return nil
@@ -152,7 +164,9 @@ func (d *dir) Exchange(a, b string) error {
 	if d.fs.opt.NoExchange {
 		return d.fail("exchange", a, apply.ErrNoExchange)
 	}
-	d.fs.effect("exchange", d.join(b))
+	if err := d.fs.effect("exchange", d.join(b)); err != nil {
+		return err
+	}
 	if first == second {
 		return nil
 	}
@@ -170,7 +184,9 @@ func (d *dir) Rename(from, to string) error {
 	if err := d.free("rename", to, -1); err != nil {
 		return err
 	}
-	d.fs.effect("rename", d.join(to))
+	if err := d.fs.effect("rename", d.join(to)); err != nil {
+		return err
+	}
 	d.change(change{what: rename, a: from, b: to})
 	d.touch(inode)
 	return nil
@@ -190,7 +206,9 @@ func (d *dir) Replace(from, to string) error {
 			return d.fail("replace", to, err)
 		}
 	}
-	d.fs.effect("replace", d.join(to))
+	if err := d.fs.effect("replace", d.join(to)); err != nil {
+		return err
+	}
 	switch {
 	case from == to:
 		return nil
@@ -232,7 +250,9 @@ func (d *dir) Hardlink(from, to string) error {
 	if d.fs.nodes[inode].kind == plan.Directory {
 		return d.fail("link", from, syscall.EPERM)
 	}
-	d.fs.effect("link", d.join(to))
+	if err := d.fs.effect("link", d.join(to)); err != nil {
+		return err
+	}
 	d.change(change{what: link, a: to, b: from, node: inode})
 	d.fs.relink(inode, 1)
 	return nil
@@ -250,7 +270,9 @@ func (d *dir) Remove(name string) error {
 	case n.kind == plan.Directory && len(n.dir.live) > 0:
 		return d.fail("unlink", name, syscall.ENOTEMPTY)
 	}
-	d.fs.effect("unlink", d.join(name))
+	if err := d.fs.effect("unlink", d.join(name)); err != nil {
+		return err
+	}
 	d.change(change{what: unlink, a: name})
 	d.fs.relink(inode, -1)
 	return nil
@@ -260,7 +282,9 @@ func (d *dir) Sync() error {
 	if d.closed {
 		return fail("sync", d.path, fs.ErrClosed)
 	}
-	d.fs.effect("sync", d.path)
+	if err := d.fs.effect("sync", d.path); err != nil {
+		return err
+	}
 	if !d.fs.opt.NoDirSync {
 		d.fs.sync(d.inode)
 	}

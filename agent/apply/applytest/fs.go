@@ -36,6 +36,10 @@ type FS struct {
 	// and the absolute path. Create has two effects. A call that fails has none.
 	// The hook may clone the disk, or panic to end the program under test.
 	Before func(op, path string)
+	// Fail is asked before each side effect, and before Before, whether it fails:
+	// its error is that of the call, which then has no effect. A Create whose
+	// fsync fails takes the file away again, where unlink does not fail as well.
+	Fail func(op, path string) error
 
 	opt           Options
 	clock         *int64
@@ -102,7 +106,7 @@ func New(o Options) *FS {
 // without the hook.
 func (f *FS) Clone() *FS {
 	c := *f
-	c.Before = nil
+	c.Before, c.Fail = nil, nil
 	c.clock = new(int64)
 	*c.clock = *f.clock
 	c.opt.Clock = c.clock
@@ -172,12 +176,19 @@ func fail(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
-// effect announces an effect that is going to succeed, and lets time pass.
-func (f *FS) effect(op, path string) {
+// effect announces an effect that is going to succeed, and lets time pass; or it
+// gives the error of one that is not.
+func (f *FS) effect(op, path string) error {
+	if f.Fail != nil {
+		if err := f.Fail(op, path); err != nil {
+			return fail(op, path, err)
+		}
+	}
 	if f.Before != nil {
 		f.Before(op, path)
 	}
 	*f.clock += tick
+	return nil
 }
 
 // edit replaces a node by a changed copy.
