@@ -114,7 +114,8 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 		}
 	}
 	list = append(list, missingAccounts(target, n.accounts)...)
-	return append(list, d.missingPrograms(target)...)
+	list = append(list, d.missingPrograms(target)...)
+	return append(list, d.missingForChecks(target, n)...)
 }
 
 // missingPrograms lists the programs that validators need and that are not

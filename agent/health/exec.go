@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
 
@@ -20,12 +21,12 @@ const (
 )
 
 // probeExec passes when a command ends with status 0.
-func (p *Prober) probeExec(ctx context.Context, argv []string) error {
+func (p *Prober) probeExec(ctx context.Context, check plan.Check) error {
 	run := p.Exec
 	if run == nil {
 		run = p.runApart
 	}
-	output, err := run(ctx, argv)
+	output, err := run(ctx, check)
 	if err == nil {
 		return nil
 	}
@@ -38,12 +39,15 @@ func (p *Prober) probeExec(ctx context.Context, argv []string) error {
 // runApart runs a command as a unit of its own, with bounds of its own: the
 // daemon's sandbox would let checks fail that pass in a shell. Where systemd is
 // not PID 1 there is no such sandbox, and the command runs as a child.
-func (p *Prober) runApart(ctx context.Context, argv []string) ([]byte, error) {
+func (p *Prober) runApart(ctx context.Context, check plan.Check) ([]byte, error) {
 	if _, err := os.Stat(systemdRuns); err != nil {
-		return run(ctx, argv)
+		if check.User != "" {
+			return nil, fmt.Errorf("cannot run it as user %q: systemd does not run here", check.User)
+		}
+		return run(ctx, check.Exec)
 	}
 	name := fmt.Sprintf("evenkeel-check-%d-%d.service", os.Getpid(), p.started.Add(1))
-	output, err := run(ctx, transient(name, left(ctx), argv))
+	output, err := run(ctx, transient(name, left(ctx), check))
 	if ctx.Err() != nil {
 		// Only the client was killed. Without this the unit would end as well, by
 		// RuntimeMaxSec=, so its error says nothing new.
@@ -58,22 +62,25 @@ func (p *Prober) runApart(ctx context.Context, argv []string) ([]byte, error) {
 func left(ctx context.Context) time.Duration {
 	end, ok := ctx.Deadline()
 	if !ok {
-		return defaultTimeout
+		return plan.DefaultTimeout
 	}
 	return max(time.Second, time.Until(end).Round(time.Second))
 }
 
-// transient is the command that runs argv as a transient unit.
-func transient(name string, limit time.Duration, argv []string) []string {
+// transient is the command that runs a check as a transient unit.
+func transient(name string, limit time.Duration, check plan.Check) []string {
 	command := []string{
 		"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--unit=" + name,
-		"--description=evenkeel check " + argv[0],
+		"--description=evenkeel check " + check.Exec[0],
 		fmt.Sprintf("--property=RuntimeMaxSec=%d", int(limit.Seconds())),
 		"--property=TimeoutStopSec=1",
-		"--property=MemoryMax=256M", "--property=TasksMax=64", "--",
+		"--property=MemoryMax=256M", "--property=TasksMax=64",
 	}
-	command = append(command, argv[0])
-	for _, arg := range argv[1:] {
+	if check.User != "" {
+		command = append(command, "--uid="+check.User)
+	}
+	command = append(command, "--", check.Exec[0])
+	for _, arg := range check.Exec[1:] {
 		// systemd puts variables in, and takes $$ for a dollar.
 		command = append(command, strings.ReplaceAll(arg, "$", "$$"))
 	}

@@ -109,6 +109,7 @@ func (f *follower) look(ctx context.Context) {
 		f.wait(why, says(now))
 	case good:
 		f.back()
+		f.lookAtTriggered(ctx, now)
 	case renewed:
 		f.back()
 		f.renew(now)
@@ -125,6 +126,19 @@ func (f *follower) ask(ctx context.Context) (now units.Detail, triggered bool, e
 		triggered = triggered || trigger.IsActive()
 	}
 	return now, triggered, err
+}
+
+// lookAtTriggered looks at what the unit starts, when it is one that does.
+func (f *follower) lookAtTriggered(ctx context.Context, now units.Detail) {
+	for _, name := range now.Triggers {
+		triggered, err := f.manager.Show(ctx, name)
+		if err != nil {
+			return // systemd is asked about the unit itself again soon
+		}
+		if mark, why := judgeTriggered(f.Watched, triggered); mark == bad {
+			f.fail(why, says(triggered))
+		}
+	}
 }
 
 // wait puts up with a unit that cannot be judged now, for a while.

@@ -2,6 +2,7 @@ package health
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,6 +18,11 @@ type Watched struct {
 	SkippedBefore bool         // a condition kept it from starting before the commit as well
 	ChecksOnly    bool         // the commit does not touch it: how it runs does not count, its checks do
 	Service       plan.Service
+
+	// What a timer, socket or path starts counts when it ran since then, except
+	// where its run before had failed as well.
+	Since        time.Time
+	FailedBefore []string
 }
 
 // Finding is what a watch says about one unit.
@@ -92,6 +98,16 @@ func judgeInactive(w Watched, now units.Detail, triggered bool) (mark, string) {
 		return bad, "a condition in the unit kept it from starting again"
 	}
 	return bad, "it stopped"
+}
+
+// judgeTriggered judges a unit that the watched one starts. It counts only when it
+// ran: nobody knows when a timer's next run is due, or a socket's first client.
+func judgeTriggered(w Watched, now units.Detail) (mark, string) {
+	ran := !w.Since.IsZero() && now.MainStart.After(w.Since)
+	if ran && !slices.Contains(w.FailedBefore, now.Name) && (now.Active == "failed" || !succeeded(now)) {
+		return bad, "it started " + now.Name + ", which failed"
+	}
+	return good, ""
 }
 
 func isOneshot(w Watched, now units.Detail) bool { return w.Oneshot || now.Type == "oneshot" }

@@ -69,7 +69,7 @@ func TestTryHTTP(t *testing.T) {
 	for _, row := range []struct{ about, url, evidence string }{
 		{"any 2xx passes", server.URL + "/ok", ""},
 		{"a redirect on the host is followed", server.URL + "/here", ""},
-		{"500 fails with the beginning of the answer, cleaned", server.URL + "/500", `answered "500 Internal Server Error": no [31m database xxx`},
+		{"500 fails with the beginning of the answer, cleaned", server.URL + "/500", "answered \"500 Internal Server Error\": no [31m database\nxxx"},
 		{"304 is not 2xx", server.URL + "/304", `answered "304 Not Modified"`},
 		{"a server that never answers fails when the time is over", server.URL + "/hang", "no answer within 200ms"},
 		{"a body that never ends is given up", server.URL + "/slow500", "half an answer"},
@@ -142,13 +142,13 @@ func TestTryNothing(t *testing.T) {
 }
 
 func TestTryExec(t *testing.T) {
-	p := &Prober{Exec: run}
+	p := &Prober{Exec: func(ctx context.Context, check plan.Check) ([]byte, error) { return run(ctx, check.Exec) }}
 	for _, row := range []struct {
 		about, script, evidence string
 	}{
 		{"status 0 passes", "exit 0", ""},
-		{"another status fails with what was printed", "echo on stdout; echo on stderr >&2; exit 3", "exit status 3: on stdout on stderr"},
-		{"a program that prints for ever is ended, and little of it kept", "exec yes", "no answer within 200ms: y y y"},
+		{"another status fails with what was printed", "echo on stdout; echo on stderr >&2; exit 3", "exit status 3: on stdout\non stderr"},
+		{"a program that prints for ever is ended, and little of it kept", "exec yes", "no answer within 200ms: y\ny\ny"},
 		{"so is one that hangs", "exec sleep 1000", "no answer within 200ms"},
 		{"a child that keeps the output open holds it up until the time is over", "sleep 1000 & echo $! >&3; exit 1", "no answer within 200ms"},
 	} {
@@ -202,21 +202,26 @@ func TestOutputIsBounded(t *testing.T) {
 }
 
 func TestTransient(t *testing.T) {
-	got := transient("evenkeel-check-1-2.service", 5*time.Second, []string{"/usr/bin/test", "-n", "$HOME is $$", "--"})
-	want := []string{
+	begin := []string{
 		"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--unit=evenkeel-check-1-2.service",
 		"--description=evenkeel check /usr/bin/test", "--property=RuntimeMaxSec=5", "--property=TimeoutStopSec=1",
-		"--property=MemoryMax=256M", "--property=TasksMax=64", "--",
-		"/usr/bin/test", "-n", "$$HOME is $$$$", "--",
+		"--property=MemoryMax=256M", "--property=TasksMax=64",
 	}
-	if !slices.Equal(got, want) {
-		t.Errorf("command %q\nwant    %q", got, want)
+	command := []string{"/usr/bin/test", "-n", "$HOME is $$", "--"}
+	for user, want := range map[string][]string{
+		"":    {"--", "/usr/bin/test", "-n", "$$HOME is $$$$", "--"},
+		"app": {"--uid=app", "--", "/usr/bin/test", "-n", "$$HOME is $$$$", "--"},
+	} {
+		got := transient("evenkeel-check-1-2.service", 5*time.Second, plan.Check{Exec: command, User: user})
+		if want = slices.Concat(begin, want); !slices.Equal(got, want) {
+			t.Errorf("command %q\nwant    %q", got, want)
+		}
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 	defer cancel()
 	for about, row := range map[string][2]time.Duration{
 		"what is left of a deadline":      {left(ctx), 3 * time.Second},
-		"the default where there is none": {left(t.Context()), defaultTimeout},
+		"the default where there is none": {left(t.Context()), plan.DefaultTimeout},
 		"a second where nothing is left":  {left(expired(t)), time.Second},
 	} {
 		if row[0] != row[1] {
@@ -233,12 +238,13 @@ func expired(t *testing.T) context.Context {
 
 func TestClean(t *testing.T) {
 	for dirty, want := range map[string]string{
-		"a\r\nb\tc\x00d":          "a b c d",
+		"a\r\n\n b\tc\x00d\n":     "a\nb c d",
+		strings.Repeat("l\n", 9):  "l\nl\nl\nl\nl\nl\n...",
 		"bad \xff byte":           "bad ? byte",
 		"right\u202eto left":      "right to left",
 		"Grüße, 世界":               "Grüße, 世界",
 		"":                        "",
-		strings.Repeat("世", 1000): strings.Repeat("世", 133) + "...",
+		strings.Repeat("世", 1000): strings.Repeat("世", 200) + "...",
 	} {
 		if got := clean(dirty); got != want || !utf8.ValidString(got) {
 			t.Errorf("clean(%q) = %q, want %q", dirty, got, want)

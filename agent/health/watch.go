@@ -2,19 +2,11 @@ package health
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"sync"
 	"time"
 
 	"evenkeel/agent/plan"
-)
-
-// Tries of a check whose single failure would be no proof: before a commit,
-// where it would excuse one after it, and at the end of a probation.
-const (
-	firstTries = 2
-	lastTries  = 3
 )
 
 // Report is how a probation ended.
@@ -37,9 +29,7 @@ func (p *Prober) Baseline(ctx context.Context, services map[string]plan.Service)
 			trials = append(trials, &trial{namedCheck: check})
 		}
 	}
-	each(trials, func(t *trial, slots chan struct{}) {
-		t.repeat(ctx, p, slots, func(tries int) bool { return tries >= firstTries })
-	})
+	sideBySide(trials, func(t *trial, s slots) { t.tryBefore(ctx, p, s) })
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -50,11 +40,10 @@ func (p *Prober) Baseline(ctx context.Context, services map[string]plan.Service)
 	return green
 }
 
-// Watch is the probation of a commit. Each unit has to stay up all the time, and
-// each declared check has to pass once within its service's deadline, and again
-// at the end. A failure that is certain ends the watch early, by the cancel
-// function that is handed down as end; checks that are still within their
-// deadline keep it going beyond the probation.
+// Watch is the probation of a commit. Each unit has to stay up all the time. Each
+// declared check has to pass within its service's deadline, to go on passing, and
+// to pass at the end again. A failure that is certain ends the watch early; checks
+// that are still within their deadline keep it going beyond the probation.
 //
 // baseline says which checks passed before the commit, by the names that
 // Baseline gives. A check that failed then may fail now; one that is not in it
@@ -73,19 +62,32 @@ func (p *Prober) Watch(ctx context.Context, watched []Watched, probation time.Du
 			end()
 		}
 	})
-
 	trials := trialsOf(watched, probation, baseline)
-	over := time.NewTimer(probation)
-	defer over.Stop()
-	p.prove(inner, trials, end)
-	select {
-	case <-over.C:
-	case <-inner.Done():
-	}
-	p.proveAgain(inner, trials, end)
+	p.prove(inner, trials, probation, end)
 	close(enough)
 	following.Wait()
 	return report(ctx, units, trials)
+}
+
+// prove takes all checks through their trial. Probation is over when its time is,
+// and when no check has still to pass for the first time.
+func (p *Prober) prove(ctx context.Context, trials []*trial, probation time.Duration, end context.CancelFunc) {
+	over := make(chan struct{})
+	var proving, timing sync.WaitGroup
+	proving.Add(len(trials))
+	timing.Go(func() {
+		pause(ctx, probation, nil)
+		proving.Wait()
+		close(over)
+	})
+	sideBySide(trials, func(t *trial, s slots) {
+		t.pass(ctx, p, s, end)
+		proving.Done()
+		if t.passed {
+			t.stay(ctx, p, s, over, end)
+		}
+	})
+	timing.Wait()
 }
 
 func anyFailed(findings []Finding) bool {
@@ -103,6 +105,9 @@ func trialsOf(watched []Watched, probation time.Duration, baseline map[string]bo
 		for _, check := range named(w.Name, w.Service) {
 			green, known := baseline[check.name]
 			t := &trial{namedCheck: check, within: w.Service.Deadline, green: green, redBefore: known && !green}
+			if !w.ChecksOnly { // else it was not started just now
+				t.delay = check.check.StartDelay
+			}
 			if t.redBefore {
 				t.within = min(t.within, probation) // nobody waits longer for what need not pass
 			}
@@ -110,36 +115,6 @@ func trialsOf(watched []Watched, probation time.Duration, baseline map[string]bo
 		}
 	}
 	return all
-}
-
-// prove tries each check until it passes or its time is over.
-func (p *Prober) prove(ctx context.Context, trials []*trial, end context.CancelFunc) {
-	begin := time.Now()
-	each(trials, func(t *trial, slots chan struct{}) {
-		t.repeat(ctx, p, slots, func(int) bool { return time.Since(begin)+retryEvery > t.within })
-		if ctx.Err() == nil && !t.passed {
-			t.fail(fmt.Sprintf("check %q did not pass within %s", t.name, t.within), end)
-		}
-	})
-}
-
-// proveAgain tries the checks that passed once more.
-func (p *Prober) proveAgain(ctx context.Context, trials []*trial, end context.CancelFunc) {
-	passed := slices.DeleteFunc(slices.Clone(trials), func(t *trial) bool { return !t.passed })
-	each(passed, func(t *trial, slots chan struct{}) {
-		t.repeat(ctx, p, slots, func(tries int) bool { return tries >= lastTries })
-		if ctx.Err() == nil && !t.passed {
-			t.fail(fmt.Sprintf("check %q passed and does not pass any more", t.name), end)
-		}
-	})
-}
-
-func (t *trial) fail(why string, end context.CancelFunc) {
-	if t.redBefore {
-		return
-	}
-	t.why = why
-	end()
 }
 
 // report closes a watch. What was certain when the context ended stays so.

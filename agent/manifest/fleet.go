@@ -21,6 +21,7 @@ type entry struct {
 	match match
 	roles []said
 	vars  []layer // none or one
+	terms terms
 	place plan.Place
 }
 
@@ -89,6 +90,7 @@ func (d *document) entry(n *yaml.Node) entry {
 	if p, ok := keys["vars"]; ok {
 		e.vars = []layer{d.layer(p.value, "hosts matching "+e.match.String(), "vars:")}
 	}
+	e.terms = d.terms(keys)
 	return e
 }
 
@@ -105,6 +107,7 @@ type assigned struct {
 	entries []entry // those that match, in order
 	roles   []said  // in order, each once
 	vars    []layer
+	terms   terms
 }
 
 func (f fleet) assign(facts Facts) assigned {
@@ -115,6 +118,7 @@ func (f fleet) assign(facts Facts) assigned {
 		}
 		a.entries = append(a.entries, e)
 		a.vars = append(a.vars, e.vars...)
+		a.terms = e.terms.over(a.terms)
 		for _, role := range e.roles {
 			if !slices.ContainsFunc(a.roles, func(s said) bool { return s.word == role.word }) {
 				a.roles = append(a.roles, role)

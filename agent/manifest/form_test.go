@@ -54,11 +54,11 @@ func accepts(s *jsonschema.Schema, text []byte) (ok, isYAML bool) {
 func places() []place {
 	return []place{
 		{"fleet", fleetFile, "%s\n", fleetKeys(), map[string]string{"hosts": "[]"}},
-		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}"}},
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}", "probation": "10m", "on_failure": "hold"}},
 		{"fleet", fleetFile, "hosts:\n  - %s\n", entryKeys()[:1], map[string]string{"match": "web-*"}},
 		{"fleet", fleetFile, "hosts:\n  - match:\n      %s\n", matchKeys(), map[string]string{"name": "web-*", "labels": "{env: prod}", "facts": "{os.id: [debian, ubuntu]}"}},
 		{"role", "role.yaml", "%s\n", roleKeys(), map[string]string{
-			"files": "{/etc/a: {mode: '0644'}}", "directories": "{/etc/a: }", "links": "{/etc/a: b}", "services": "{a.service: }", "schema": "{type: object}"}},
+			"files": "{/etc/a: {mode: '0644'}}", "directories": "{/etc/a: }", "links": "{/etc/a: b}", "services": "{a.service: }", "schema": "{type: object}", "probation": "1h", "on_failure": "revert"}},
 		{"role", "role.yaml", "files:\n  /etc/a:\n    %s\n", fileKeys(), map[string]string{
 			"mode": "'0640'", "owner": "app", "group": "0", "validate": "[nginx, -t]", "feeds": "none"}},
 		{"role", "role.yaml", "directories:\n  /etc/a:\n    %s\n", directoryKeys(), map[string]string{"mode": "'750'", "owner": "_app", "group": "www-data"}},
@@ -66,8 +66,12 @@ func places() []place {
 			"after": "[b@1.service]", "restart_on": "[/etc/a/**]", "reload_on": "[/etc/a]", "enabled": "false", "settle": "1m30s", "deadline": "1.5h",
 			"checks": "[{tcp: 'h:1'}, {http: 'http://h/'}, {exec: [/bin/true, 1]}, {unit: a.timer, timeout: 10ms}]"}},
 		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - %s\n", checkKinds(), map[string]string{
-			"http": "https://h/x", "tcp": "'[::1]:5432'", "exec": "[/bin/true]", "unit": "a.service"}},
-		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - tcp: h:1\n        %s\n", checkKeys()[len(checkKinds()):], map[string]string{"timeout": "5s"}},
+			"http": "https://h/x", "tcp": "'[::1]:5432'", "unix": "/run/a", "exec": "[/bin/true]", "unit": "a.service"}},
+		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - tcp: h:1\n        %s\n", timingKeys(), map[string]string{
+			"start_delay": "0s", "interval": "500ms", "timeout": "5s", "successes": "2", "failures": "1000"}},
+		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - http: https://h/\n        %s\n", httpKeys(), map[string]string{
+			"status": "[200, 3xx]", "body": "'^ok$'", "headers": "{Host: a, X-N: 7}", "socket": "/run/a", "ca_file": "/etc/ca.pem", "insecure": "true"}},
+		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - exec: [/bin/true]\n        %s\n", execKeys(), map[string]string{"user": "app"}},
 	}
 }
 
@@ -133,7 +137,8 @@ func TestEditorsKnowWhatTheParserKnows(t *testing.T) {
 // sayable reports what a JSON Schema could say only by a wall of text, or not at
 // all: how two keys go together, and what is in a URL.
 func sayable(problem string) bool {
-	for _, beyond := range []string{"must be an absolute, clean path", "must be more than zero", "is not a URL", "is a template and cannot run"} {
+	for _, beyond := range []string{"must be an absolute, clean path", "must be more than zero", "is not a URL", "is a template and cannot run",
+		"is too long", "cannot pass within the deadline", `"0640" is no HTTP status`} {
 		if strings.Contains(problem, beyond) {
 			return true
 		}

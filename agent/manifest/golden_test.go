@@ -1,6 +1,8 @@
 package manifest
 
 import (
+	"cmp"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -219,6 +221,9 @@ func show(t *plan.Target) string {
 	for _, name := range slices.Sorted(maps.Keys(t.State.Units)) {
 		showUnit(&b, t, name)
 	}
+	if t.Probation != 0 || t.OnFailure != "" {
+		fmt.Fprintf(&b, "probation %s, on failure %s\n", t.Probation, cmp.Or(t.OnFailure, plan.Revert))
+	}
 	for _, w := range t.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}
@@ -226,6 +231,25 @@ func show(t *plan.Target) string {
 		fmt.Fprintf(&b, "sealed: %s\n", spot(p))
 	}
 	return b.String()
+}
+
+// more tells what of a check is not the default, as it is in its JSON.
+func more(c plan.Check) string {
+	c.HTTP, c.TCP, c.Unix, c.Exec, c.Unit, c.Timeout = "", "", "", nil, "", 0
+	if c.Interval == plan.DefaultInterval {
+		c.Interval = 0
+	}
+	if c.Successes == plan.DefaultSuccesses {
+		c.Successes = 0
+	}
+	if c.Failures == plan.DefaultFailures {
+		c.Failures = 0
+	}
+	text, _ := json.Marshal(c)
+	if string(text) == "{}" {
+		return ""
+	}
+	return " " + string(text)
 }
 
 func showUnit(b *strings.Builder, t *plan.Target, name string) {
@@ -240,7 +264,7 @@ func showUnit(b *strings.Builder, t *plan.Target, name string) {
 		}
 	}
 	for _, c := range s.Checks {
-		fmt.Fprintf(b, "\tcheck %s within %s\n", c, c.Timeout)
+		fmt.Fprintf(b, "\tcheck %s within %s%s\n", c, c.Timeout, more(c))
 	}
 	for _, r := range t.Reads[name] {
 		fmt.Fprintf(b, "\treads %s (%s)\n", r.Path, r.Why)

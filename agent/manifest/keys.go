@@ -2,7 +2,10 @@ package manifest
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"evenkeel/agent/plan"
 )
 
 // The keys of the repository's YAML files, one list for each kind of mapping:
@@ -16,11 +19,19 @@ func fleetKeys() []Key {
 }
 
 func entryKeys() []Key {
-	return []Key{
+	return append([]Key{
 		{Name: "match", Value: Either(hostPattern(), Mapping(matchKeys()).with("minProperties", 1)), Must: true,
 			About: "Which hosts the entry is for: a pattern for names, or a mapping with name, labels and facts."},
 		{Name: "roles", Value: Texts(), About: "Roles of these hosts, added to those of earlier entries."},
 		{Name: "vars", Value: MappingOf(Form{}).OrNothing(), About: "Values for templates; later entries win."},
+	}, termsKeys()...)
+}
+
+// termsKeys may stand in an entry of the fleet and in a role.
+func termsKeys() []Key {
+	return []Key{
+		{Name: "probation", Value: Duration(), About: "How long the host must stay healthy at a new commit; at most 1h."},
+		{Name: "on_failure", Value: OneOf(string(plan.Revert), string(plan.Hold)), About: "What happens to a commit that fails: the host goes back, or stays and waits for a person. Default: revert."},
 	}
 }
 
@@ -34,14 +45,14 @@ func matchKeys() []Key {
 }
 
 func roleKeys() []Key {
-	return []Key{
+	return append([]Key{
 		{Name: "files", Value: MappingOf(Mapping(fileKeys()).OrNothing()).OrNothing(), About: "By path on the host: attributes of files that this role brings."},
 		{Name: "directories", Value: MappingOf(Mapping(directoryKeys()).OrNothing()).OrNothing(), About: "By path on the host: directories."},
 		{Name: "links", Value: MappingOf(linkTarget()).OrNothing(), About: "By path on the host: what a symbolic link says."},
 		{Name: "services", Value: MappingOf(Mapping(serviceKeys()).OrNothing()).with("propertyNames", unitPattern()).OrNothing(),
 			About: "The units that shall run, by full name."},
 		{Name: "schema", Value: Either(Form{"$ref": "#/definitions/schema"}, Form{"type": "null"}), About: "What the role asks of its values, as a JSON Schema."},
-	}
+	}, termsKeys()...)
 }
 
 func fileKeys() []Key {
@@ -65,8 +76,8 @@ func serviceKeys() []Key {
 		{Name: "restart_on", Value: List(Matching("^/")), About: "Paths whose change restarts the unit, besides those read from the unit itself."},
 		{Name: "reload_on", Value: List(Matching("^/")), About: "Paths whose change needs a reload only."},
 		{Name: "enabled", Value: Truth(), About: "Whether the links of the unit's [Install] are made. Default: true."},
-		{Name: "settle", Value: Duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", DefaultSettle)},
-		{Name: "deadline", Value: Duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", DefaultDeadline)},
+		{Name: "settle", Value: Duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", plan.DefaultSettle)},
+		{Name: "deadline", Value: Duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", plan.DefaultDeadline)},
 		{Name: "checks", Value: List(checkForm()), About: "How its health is known; each check has one kind."},
 	}
 }
@@ -74,16 +85,45 @@ func serviceKeys() []Key {
 // checkKinds are the kinds of check; a check has exactly one of them.
 func checkKinds() []Key {
 	return []Key{
-		{Name: "http", Value: Matching("^[Hh][Tt][Tt][Pp][Ss]?://"), About: "A URL; any 2xx answer passes."},
+		{Name: "http", Value: Matching("^[Hh][Tt][Tt][Pp][Ss]?://"), About: "A URL; an answer with the wanted status and body passes."},
 		{Name: "tcp", Value: Matching(":[0-9]+$"), About: "host:port; a connection passes."},
+		{Name: "unix", Value: absolutePath(), About: "The path of a socket; a connection passes."},
 		{Name: "exec", Value: program(), About: "A program by its absolute path, and its arguments; exit status 0 passes."},
 		{Name: "unit", Value: unitPattern(), About: "The name of a unit that must be active."},
 	}
 }
 
+// checkKeys are all that a check may have, the kinds first.
 func checkKeys() []Key {
-	return append(checkKinds(),
-		Key{Name: "timeout", Value: Duration(), About: fmt.Sprintf("Of one try. Default: %s.", DefaultCheckTimeout)})
+	return slices.Concat(checkKinds(), timingKeys(), httpKeys(), execKeys())
+}
+
+func timingKeys() []Key {
+	return []Key{
+		{Name: "start_delay", Value: Duration(), About: "From the service's start to the first try. Default: 0s."},
+		{Name: "interval", Value: Duration(), About: fmt.Sprintf("Between two tries. Default: %s.", plan.DefaultInterval)},
+		{Name: "timeout", Value: Duration(), About: fmt.Sprintf("Of one try. Default: %s.", plan.DefaultTimeout)},
+		{Name: "successes", Value: count(), About: fmt.Sprintf("How many tries in a row must pass. Default: %d.", plan.DefaultSuccesses)},
+		{Name: "failures", Value: count(), About: fmt.Sprintf("How many tries, of twice as many, must fail once it has passed. Default: %d.", plan.DefaultFailures)},
+	}
+}
+
+// httpKeys are for checks of that kind only.
+func httpKeys() []Key {
+	status := Either(Form{"type": "integer", "minimum": 100, "maximum": 599}, Matching(statusWord.String()))
+	return []Key{
+		{Name: "status", Value: Either(status, List(status).with("minItems", 1)), About: "The status that passes, such as 200 or 2xx, or a list of them. Default: 2xx."},
+		{Name: "body", Value: Either(Form{"type": "string", "minLength": 1, "maxLength": maxPattern}, Form{"type": []string{"number", "boolean"}}), About: "A regular expression (RE2) that must match in the answer."},
+		{Name: "headers", Value: MappingOf(Text()).with("propertyNames", Matching(headerName.String())).with("maxProperties", maxHeaders), About: "Sent with the request; no place for a password."},
+		{Name: "socket", Value: absolutePath(), About: "A unix socket over which the request goes."},
+		{Name: "ca_file", Value: absolutePath(), About: "A file on the host with the certificates to trust."},
+		{Name: "insecure", Value: Truth(), About: "Take any certificate. Default: false."},
+	}
+}
+
+// execKeys are for checks of that kind only.
+func execKeys() []Key {
+	return []Key{{Name: "user", Value: accountForm(), About: "Who runs it. Default: root."}}
 }
 
 // Forms of values that more than one key has.
@@ -116,6 +156,10 @@ func accountForm() Form {
 func Duration() Form {
 	return Matching(`^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)(([0-9]+(\.[0-9]*)?|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h))*$`)
 }
+
+func count() Form { return Form{"type": "integer", "minimum": 1, "maximum": maxCount} }
+
+func absolutePath() Form { return Matching("^/") }
 
 // command is a list of words.
 func command() Form { return Texts().with("minItems", 1) }

@@ -46,6 +46,7 @@ func (r *repo) load(facts Facts) loaded {
 	roles := r.knownRoles(l.assigned.roles)
 	l.layers = r.layers(roles, l.assigned.vars, facts.Name)
 	l.builder = r.build(roles, facts, l.layers)
+	l.assigned.terms.win(l.builder.t)
 	return l
 }
 
@@ -131,6 +132,7 @@ func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	for _, ro := range read {
 		b.services(ro)
 	}
+	b.terms(read)
 	b.nesting()
 	b.unitFiles()
 	b.masked()

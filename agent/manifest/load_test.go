@@ -85,6 +85,8 @@ func TestDigestNamesWhatIsAskedFor(t *testing.T) {
 		{"content", map[string]string{"roles/web/files/etc/a": "y"}, false},
 		{"a validator", map[string]string{"roles/web/role.yaml": strings.Replace(base["roles/web/role.yaml"], "[x]", "[y]", 1)}, false},
 		{"a check", map[string]string{"roles/web/role.yaml": strings.Replace(base["roles/web/role.yaml"], "h:1", "h:2", 1)}, false},
+		{"how long a commit is on probation", map[string]string{"roles/web/role.yaml": base["roles/web/role.yaml"] + "\nprobation: 5m"}, true},
+		{"what happens when it fails", map[string]string{"roles/web/role.yaml": base["roles/web/role.yaml"] + "\non_failure: hold"}, true},
 		{"settle", map[string]string{"roles/web/role.yaml": strings.Replace(base["roles/web/role.yaml"], "checks", "settle: 9s, checks", 1)}, false},
 	} {
 		if got := digest(row.change) == digest(nil); got != row.same {
@@ -101,7 +103,7 @@ func TestDefaultsOfAService(t *testing.T) {
 	}
 	want := plan.Service{
 		Settle: 5 * time.Second, Deadline: time.Minute, Enabled: true,
-		Checks: []plan.Check{{TCP: "h:1", Timeout: 5 * time.Second}},
+		Checks: []plan.Check{{TCP: "h:1", Interval: time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3}},
 	}
 	if got := target.Services["a.service"]; !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -277,6 +279,23 @@ func TestManualHasEveryKey(t *testing.T) {
 			if !strings.Contains(text, "`"+key+":`") {
 				t.Errorf("the manual does not describe %q", key)
 			}
+		}
+	}
+}
+
+// The manual is where people look defaults up.
+func TestManualHasEveryDefault(t *testing.T) {
+	text := manual(t)
+	for key, value := range map[string]any{
+		"settle": plan.DefaultSettle, "deadline": plan.DefaultDeadline,
+		"interval": plan.DefaultInterval, "timeout": plan.DefaultTimeout,
+		"successes": plan.DefaultSuccesses, "failures": plan.DefaultFailures,
+	} {
+		_, entry, _ := strings.Cut(text, "`"+key+":`\n")
+		entry, _, _ = strings.Cut(entry, "\n\n")
+		want := strings.Replace(fmt.Sprintf("Default: %v", value), "1m0s", "1m", 1)
+		if !regexp.MustCompile(want + `\b`).MatchString(entry) {
+			t.Errorf("the manual does not say %q of %q: %s", want, key, entry)
 		}
 	}
 }

@@ -20,6 +20,7 @@ type role struct {
 	links       map[string]linkSays
 	services    []service
 	schema      *schema // nil when the role asks nothing of its values
+	terms       terms
 }
 
 // fileAttr is what files: or directories: says about one path; zero fields mean
@@ -49,14 +50,7 @@ type service struct {
 	place plan.Place
 }
 
-// Defaults of a service and its checks.
-const (
-	DefaultSettle       = 5 * time.Second
-	DefaultDeadline     = time.Minute
-	DefaultCheckTimeout = 5 * time.Second
-)
-
-// maxDuration bounds settle, deadline and timeout.
+// maxDuration bounds settle and deadline.
 const maxDuration = 24 * time.Hour
 
 // readRole reads roles/NAME/role.yaml; a role needs none.
@@ -71,6 +65,7 @@ func (r *repo) parseRole(name string) role {
 		return out
 	}
 	keys := d.fields(d.root, "role.yaml", roleKeys())
+	out.terms = d.terms(keys)
 	if p, ok := keys["files"]; ok && !isNull(resolve(p.value)) {
 		known := fileKeys()
 		for _, f := range d.pairs(p.value, "files:") {
@@ -225,7 +220,7 @@ func (d *document) duration(n *yaml.Node, what string, otherwise time.Duration) 
 	switch {
 	case err != nil:
 		d.problem(n, "such as 500ms, 10s, 1m30s", "%s %q is not a duration", what, s)
-	case t < 0 || t == 0 && what != "settle:":
+	case t < 0 || t == 0 && what != "settle:" && what != "start_delay:":
 		d.problem(n, "such as 10s", "%s must be more than zero", what)
 	case t > maxDuration:
 		d.problem(n, "at most 24h", "%s %s is too long", what, s)

@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"net/url"
 	"path"
 	"strconv"
 	"strings"
@@ -15,7 +14,7 @@ import (
 // service reads one entry of services:.
 func (d *document) service(p pair) (service, bool) {
 	s := service{name: p.name, place: d.place(p.key)}
-	s.Settle, s.Deadline, s.Enabled = DefaultSettle, DefaultDeadline, true
+	s.Settle, s.Deadline, s.Enabled = plan.DefaultSettle, plan.DefaultDeadline, true
 	if !d.unitName(p.key, p.name) {
 		return s, false
 	}
@@ -42,14 +41,14 @@ func (d *document) service(p pair) (service, bool) {
 		}
 	}
 	if p, ok := keys["settle"]; ok {
-		s.Settle = d.duration(p.value, "settle:", DefaultSettle)
+		s.Settle = d.duration(p.value, "settle:", plan.DefaultSettle)
 	}
 	if p, ok := keys["deadline"]; ok {
-		s.Deadline = d.duration(p.value, "deadline:", DefaultDeadline)
+		s.Deadline = d.duration(p.value, "deadline:", plan.DefaultDeadline)
 	}
 	if p, ok := keys["checks"]; ok {
 		for _, n := range d.items(p.value, "checks:") {
-			if c, ok := d.check(n); ok {
+			if c, ok := d.check(n); ok && d.fits(n, c, s.Deadline) {
 				s.Checks = append(s.Checks, c)
 			}
 		}
@@ -111,109 +110,4 @@ func (d *document) globs(n *yaml.Node, what string) []string {
 		out = append(out, path.Clean(s))
 	}
 	return out
-}
-
-// check reads one element of checks:.
-func (d *document) check(n *yaml.Node) (plan.Check, bool) {
-	c := plan.Check{Timeout: DefaultCheckTimeout}
-	n = resolve(n)
-	if n.Kind == yaml.ScalarNode && !isNull(n) {
-		d.problem(n, checkHint(n.Value), "a check must say its kind: %s", strings.Join(keyNames(checkKinds()), ", "))
-		return c, false
-	}
-	keys := d.fields(n, "a check", checkKeys())
-	if p, ok := keys["timeout"]; ok {
-		c.Timeout = d.duration(p.value, "timeout:", DefaultCheckTimeout)
-	}
-	var kinds []string
-	for _, kind := range keyNames(checkKinds()) {
-		if _, ok := keys[kind]; ok {
-			kinds = append(kinds, kind)
-		}
-	}
-	switch {
-	case len(kinds) == 0 && n.Kind == yaml.MappingNode:
-		d.problem(n, "", "a check must have one of %s", strings.Join(keyNames(checkKinds()), ", "))
-	case len(kinds) > 1:
-		d.problem(n, "make it two checks", "a check has one kind, found %s", strings.Join(kinds, " and "))
-	case len(kinds) == 1:
-		return c, d.probe(kinds[0], keys[kinds[0]].value, &c)
-	}
-	return c, false
-}
-
-func checkHint(value string) string {
-	switch {
-	case strings.HasPrefix(value, "http"):
-		return "write {http: " + value + "}"
-	case strings.HasPrefix(value, "/"):
-		return "write {exec: [" + strings.Join(strings.Fields(value), ", ") + "]}"
-	}
-	return ""
-}
-
-// probe fills in the one kind that a check has.
-func (d *document) probe(kind string, n *yaml.Node, c *plan.Check) bool {
-	if kind == "exec" {
-		words := d.command(n, "exec:")
-		if len(words) == 0 {
-			return false
-		}
-		if !path.IsAbs(words[0]) {
-			d.problem(resolve(n), "such as /usr/bin/"+path.Base(words[0]), "exec: must begin with an absolute path, found %q", words[0])
-			return false
-		}
-		c.Exec = words
-		return true
-	}
-	s, ok := d.text(n, kind+":")
-	if !ok {
-		return false
-	}
-	switch kind {
-	case "http":
-		c.HTTP = s
-		return d.webAddress(n, s)
-	case "tcp":
-		c.TCP = s
-		return d.tcpAddress(n, s)
-	}
-	c.Unit = s
-	return d.unitOnly(n, s)
-}
-
-func (d *document) webAddress(n *yaml.Node, s string) bool {
-	u, err := url.Parse(s)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		d.problem(n, "such as http://127.0.0.1:8080/healthz", "http: is not a URL of http or https")
-		return false
-	}
-	if u.User != nil {
-		d.problem(n, "", "http: must not hold a password: checks are shown in status and metrics")
-		return false
-	}
-	return true
-}
-
-func (d *document) tcpAddress(n *yaml.Node, s string) bool {
-	if strings.Trim(s, "0123456789") == "" {
-		d.problem(n, "write tcp: 127.0.0.1:"+s, "tcp: needs a host and a port")
-		return false
-	}
-	// The parser of URLs splits host and port, IPv6 brackets included, without
-	// the network package that a pure one has no use for.
-	u, err := url.Parse("tcp://" + s)
-	if err != nil || u.Host != s || !isAddress(u) {
-		d.problem(n, "such as 127.0.0.1:5432 or [::1]:5432", "tcp: %q is not host:port", s)
-		return false
-	}
-	return true
-}
-
-// isAddress reports whether the URL's host part is a host and a port, with an
-// IPv6 address in brackets.
-func isAddress(u *url.URL) bool {
-	port, err := strconv.ParseUint(u.Port(), 10, 16)
-	bare := strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "[")
-	return err == nil && port != 0 && u.Hostname() != "" && !bare
 }

@@ -91,7 +91,7 @@ func hasOwnAction(name string) bool {
 func (b *builder) probes(name string) bool {
 	for _, s := range b.t.Services {
 		for _, c := range s.Checks {
-			if contains(c.Exec, name) {
+			if contains(c.Exec, name) || c.CAFile == name {
 				return true
 			}
 		}

@@ -21,6 +21,11 @@ type Target struct {
 	Secret   map[string]bool     // the paths of files that hold secrets
 	Words    []string            // what those secrets are made of, to be taken out of what programs say
 	Sealed   []Place             // secrets that could not be opened where this was made: Content has stand-ins
+
+	// How the host must fare before the commit is good, and what happens when it
+	// does not. They ask for nothing on the host, so they are no part of its digest.
+	Probation time.Duration // zero: what the host's own config says
+	OnFailure OnFailure
 }
 
 // Place is a line of a file in the repository. Line 0 is the file as a whole.
@@ -52,35 +57,4 @@ type Read struct {
 	Path string // absolute; a directory means everything below it; may hold glob characters
 	Why  string // the directive that says so: "EnvironmentFile=", "ExecStart=", "restart_on", ...
 	Soft bool   // a reload is enough
-}
-
-// Service is how the manifest wants one unit to run and to prove its health.
-type Service struct {
-	Settle   time.Duration // how long it must stay up before what comes after it is started
-	Deadline time.Duration // how long its checks may take to pass
-	Checks   []Check
-	Enabled  bool     // the links of its [Install] stand
-	After    []string // the manifest's after:, listed or not
-}
-
-// Check is one probe of a service; exactly one of HTTP, TCP, Exec and Unit is set.
-type Check struct {
-	HTTP    string        `json:"http,omitempty"`    // URL; any 2xx answer passes
-	TCP     string        `json:"tcp,omitempty"`     // host:port; a connection passes
-	Exec    []string      `json:"exec,omitempty"`    // absolute path and arguments; exit status 0 passes
-	Unit    string        `json:"unit,omitempty"`    // this unit is active
-	Timeout time.Duration `json:"timeout,omitempty"` // of one try
-}
-
-// String names the check as status, log and metrics do.
-func (c Check) String() string {
-	switch {
-	case c.HTTP != "":
-		return "http " + c.HTTP
-	case c.TCP != "":
-		return "tcp " + c.TCP
-	case len(c.Exec) > 0:
-		return "exec " + c.Exec[0]
-	}
-	return "unit " + c.Unit
 }
