@@ -63,6 +63,15 @@ func (h *Host) moveAnchor(commit, minimum string) error {
 	return nil
 }
 
+// moveAnchorFor is moveAnchor for what follows the branch. A person who goes back
+// leaves the anchor where it is, so that nobody else can bring up what lies between.
+func (h *Host) moveAnchorFor(past bool, commit, minimum string) error {
+	if past {
+		return nil
+	}
+	return h.moveAnchor(commit, minimum)
+}
+
 // readAnchor looks at the anchor when the daemon starts. What is wrong with it
 // keeps the host where it is until a person says so; it is no reason not to
 // start, because an open attempt must still be ended.

@@ -25,7 +25,9 @@ import (
 //	           +--------+--> undo -> undone -> (gone)       the commit is not to blame
 //
 // and from revert or undo to held when the host cannot be put back. From there a
-// person's retry leads to undo, and a newer commit overtakes it.
+// person's retry leads to undo, and a newer commit overtakes it. From apply or watch
+// it goes to stay when the commit says on_failure: hold; from there any commit, the
+// same one included, overtakes it.
 type Phase string
 
 // The phases.
@@ -39,6 +41,7 @@ const (
 	PhaseUndo     Phase = "undo"     // it was interrupted; the host is being put back
 	PhaseUndone   Phase = "undone"   // the host is back, the ledger does not say so yet
 	PhaseHeld     Phase = "held"     // it is rejected, and the host cannot be put back by itself
+	PhaseStay     Phase = "stay"     // it failed, and the host stays at it
 )
 
 // Attempt is one try to bring the host to one commit. Its file is written once,
@@ -66,6 +69,11 @@ type Attempt struct {
 	Restarts []string                `json:"restarts,omitempty"` // for the history
 	Secret   map[string]bool         `json:"secret,omitempty"`   // paths whose content is nobody's business
 
+	Past      bool           `json:"past,omitempty"`       // a person went back to it
+	Guard     plan.Service   `json:"guard,omitzero"`       // what must still be reached
+	Probation time.Duration  `json:"probation,omitempty"`  // how long it must prove itself
+	OnFailure plan.OnFailure `json:"on_failure,omitempty"` // what becomes of it when it does not
+
 	phase      Phase
 	tries      int                     // how often this phase was begun, 1 the first time
 	unfinished bool                    // it is kept, and some old files stay beside the managed ones
@@ -74,7 +82,8 @@ type Attempt struct {
 
 // Touch is what the watch must know of a unit that an attempt touches.
 type Touch struct {
-	Skipped bool `json:"skipped,omitempty"` // its condition already kept it from starting before
+	Skipped      bool     `json:"skipped,omitempty"`       // its condition already kept it from starting before
+	FailedBefore []string `json:"failed_before,omitempty"` // of the units that it starts, those whose last run had failed already
 }
 
 const attemptPrefix = "attempt."

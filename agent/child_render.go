@@ -129,6 +129,13 @@ func (r RenderRequest) render() (reply RenderReply, err error) {
 		return reply, err
 	}
 	target.Commit = commit
+	trailers, err := repo.Trailers(r.Trust.Prior, commit)
+	if err != nil {
+		return reply, err
+	}
+	if err := heedTrailers(target, trailers); err != nil {
+		return reply, err
+	}
 	reply.Target = target
 	return reply, nil
 }

@@ -40,6 +40,7 @@ type Config struct {
 	Stale          Stale         // when silence is an alarm
 	Webhook        Webhook       // who may ask for a look now
 	Probation      time.Duration // how long a commit must stay healthy before it is good
+	Guard          GuardConfig   // what must still be reached after an apply
 	Listen         string        // address of /metrics, "" when there is none
 	LogFormat      string        // "text" or "json"
 	StateDir       string        // ledger, blobs, originals; 0700
@@ -75,6 +76,7 @@ func defaultConfig() Config {
 		Host:       host,
 		AllowRoots: []string{"/etc", "/usr/local", "/opt", "/srv"},
 		Probation:  10 * time.Second,
+		Guard:      GuardConfig{Deadline: 2 * time.Minute},
 		Listen:     "127.0.0.1:9973",
 		LogFormat:  "text",
 		StateDir:   "/var/lib/evenkeel",
@@ -134,6 +136,9 @@ func (c *Config) check(r *configReader) {
 	}
 	if c.Probation < 0 || c.Probation > time.Hour {
 		r.problem("probation", "probation %s is out of range: write 0s to 1h", c.Probation)
+	}
+	if c.Guard.Deadline < time.Second || c.Guard.Deadline > time.Hour {
+		r.problem("guard.deadline", "guard.deadline %s is out of range: write 1s to 1h", c.Guard.Deadline)
 	}
 	if c.LogFormat != "text" && c.LogFormat != "json" {
 		r.problem("log_format", "log_format %q is unknown: write text or json", c.LogFormat)

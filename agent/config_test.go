@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"evenkeel/agent/plan"
 )
 
 // loadText loads a configuration in which DIR stands for a directory that holds
@@ -51,6 +53,7 @@ func TestLoadConfigDefaults(t *testing.T) {
 	want := Config{
 		Repo: "https://git.example.com/hosts.git", Branch: "main", Path: ".", Interval: time.Minute, Host: "web-1",
 		AllowRoots: []string{"/etc", "/usr/local", "/opt", "/srv"}, Probation: 10 * time.Second,
+		Guard:  GuardConfig{Deadline: 2 * time.Minute},
 		Listen: "127.0.0.1:9973", LogFormat: "text", StateDir: "/var/lib/evenkeel", CacheDir: "/var/cache/evenkeel/git",
 	}
 	if !reflect.DeepEqual(c, want) {
@@ -78,6 +81,9 @@ identities: [/etc/ssh/ssh_host_ed25519_key, "credential:identity"]
 allow_denied: [/etc/sudoers.d/ops, /srv/*/.ssh/]
 allow_rewritten: true
 probation: 1m30s
+guard:
+  deadline: 30s
+  checks: [{tcp: "10.0.0.1:22", interval: 5s}]
 listen: off
 log_format: json
 state_dir: /s
@@ -94,7 +100,10 @@ cache_dir: /c
 		AllowRoots: []string{"/etc", "/var/www"}, Deny: []string{"/etc/hosts"},
 		AllowDenied: []string{"/etc/sudoers.d/ops", "/srv/*/.ssh"}, AllowRewritten: true,
 		Identities: []string{"/etc/ssh/ssh_host_ed25519_key", "credential:identity"},
-		Probation:  90 * time.Second, Listen: "", LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
+		Probation:  90 * time.Second, Listen: "",
+		Guard: GuardConfig{Deadline: 30 * time.Second,
+			Checks: []plan.Check{{TCP: "10.0.0.1:22", Interval: 5 * time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3}}},
+		LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
 	}
 	if !reflect.DeepEqual(c, want) {
 		t.Errorf("got  %+v\nwant %+v", c, want)
@@ -212,6 +221,10 @@ func TestLoadConfigProblems(t *testing.T) {
 		{"a list where labels belong", repo + "labels: [a]\n", "config.yaml:3: labels must be keys and values, such as {env: prod}"},
 		{"a host name that cannot be a file name", "repo: /srv/r\nhost: a/b\n",
 			`config.yaml:2: host name "a/b" does not do: write "host: NAME" with letters, digits, dots and dashes`},
+		{"a guard with faults", repo + "guard:\n  deadline: 2h\n  checks:\n    - {http: localhost}\n    - {tcp: 'a:1', user: app}\n",
+			"config.yaml:4: guard.deadline 2h0m0s is out of range: write 1s to 1h\n" +
+				"config.yaml:6: http: is not a URL of http or https (such as http://127.0.0.1:8080/healthz)\n" +
+				"config.yaml:7: user: is only for a check of kind exec"},
 		{"cache and state in one place", repo + "state_dir: /x\ncache_dir: /x/\n",
 			`config.yaml:4: cache_dir and state_dir are both "/x": the cache may be deleted at any time, the state may not`},
 		{"a list as the whole file", "- repo\n", "config.yaml: no repository is set: write a line such as \"repo: https://git.example.com/ops/hosts.git\"\n" +

@@ -16,6 +16,7 @@ type candidate struct {
 	info    source.Info
 	signer  string
 	minimum string // minimum_commit, which it was proven to contain
+	past    bool   // a person went back to it
 	target  *plan.Target
 	digest  string
 	key     string
@@ -43,7 +44,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 	if err := d.readTrust(); err != nil {
 		return nil, d.refuse("", manifest.Problems{{Message: err.Error()}})
 	}
-	newest, err := d.head(ctx)
+	newest, err := d.follow(ctx)
 	if err != nil {
 		return nil, d.sourceFailed("", err)
 	}
@@ -75,8 +76,10 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		return nil, failed(err)
 	}
 	d.warnings = asText(reply.Target.Warnings)
-	d.tellCommit(reply)
-	c := &candidate{info: reply.Info, signer: reply.Signer, minimum: reply.Minimum, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
+	if !newest.past {
+		d.tellCommit(reply)
+	}
+	c := &candidate{info: reply.Info, signer: reply.Signer, minimum: reply.Minimum, past: newest.past, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
 	if outcome, stop := d.notThis(c); stop {
 		return nil, outcome
 	}
@@ -119,7 +122,7 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 		return d.wait(missing...)
 	}
 	w := d.host.complete(c.target, c.digest, c.key, n)
-	w.subject, w.signer, w.minimum = c.info.Subject, c.signer, c.minimum
+	w.subject, w.signer, w.minimum, w.past = c.info.Subject, c.signer, c.minimum, c.past
 	if d.isGood(w, n) {
 		return d.adopt(w)
 	}
@@ -147,10 +150,11 @@ func (d *daemon) isGood(w wanted, n now) bool {
 func (d *daemon) adopt(w wanted) Outcome {
 	l := d.host.Ledger
 	if l.Good.Commit != w.target.Commit {
-		if err := d.host.moveAnchor(w.target.Commit, w.minimum); err != nil {
+		if err := d.host.moveAnchorFor(w.past, w.target.Commit, w.minimum); err != nil {
 			return failed(err)
 		}
 		l.Good.Commit, l.Good.Subject, l.Good.Signer = w.target.Commit, w.subject, w.signer
+		l.Proved(PastGood{Commit: w.target.Commit, Digest: w.digest, When: d.host.Now()})
 		l.Note(Entry{When: d.host.Now(), Commit: w.target.Commit, Result: ResultUnchanged, Reason: "it asks for nothing new here"})
 	}
 	l.Good.Secret = w.target.Secret // what was in clear may be encrypted now, with the same bytes

@@ -131,13 +131,13 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 		return nil, err
 	}
 	d := &daemon{
-		cfg: cfg, opt: opt, log: opt.Log, disk: disk, prober: &health.Prober{Manager: opt.Manager},
+		cfg: cfg, opt: opt, log: opt.Log, disk: disk, origins: newOrigins(cfg),
 		notify: NotifyFromEnv(), nudge: make(chan struct{}, 1), wake: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
 	}
-	d.origins = newOrigins(cfg)
+	d.prober = &health.Prober{Manager: opt.Manager, Reach: d.reach}
 	d.host = &Host{
 		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
-		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation,
+		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation, Guard: cfg.Guard.service(),
 		index: apply.Index{Key: key},
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}
@@ -212,7 +212,8 @@ func (d *daemon) onePass(ctx context.Context, first bool) Outcome {
 // mend ends an attempt that a crash, or a failure to write the record, left
 // between two phases. A watch is begun anew only after a start of the daemon.
 func (d *daemon) mend(ctx context.Context, first bool) error {
-	if first || d.host.Open != nil && !d.host.isWatching() && d.host.Open.phase != PhaseHeld {
+	open := d.host.Open
+	if first || open != nil && !d.host.isWatching() && open.phase != PhaseHeld && open.phase != PhaseStay {
 		_, err := d.host.Recover(ctx)
 		return err
 	}
@@ -297,7 +298,7 @@ func (d *daemon) reload() {
 	cfg.StateDir, cfg.Listen, cfg.Webhook = d.cfg.StateDir, d.cfg.Listen, d.cfg.Webhook // these need a restart
 	closeOrigins(d.origins)
 	d.cfg, d.origins, d.trust, d.chosen.key = cfg, newOrigins(cfg), trusted{}, ""
-	d.host.Probation = cfg.Probation
+	d.host.Probation, d.host.Guard = cfg.Probation, cfg.Guard.service()
 	d.metrics.Origins()
 	d.tidy()
 	d.failures, d.factsAt, d.reported = 0, time.Time{}, time.Time{}

@@ -46,15 +46,16 @@ func (h *Host) begin(ctx context.Context, w wanted, n *now) (plan.Plan, error) {
 	}
 	// Once more, now that what systemd will take along is known as well.
 	p = plan.Diff(n.state, w.to, nil)
+	if err := h.observeTriggered(ctx, w.target.Services, n); err != nil {
+		return p, err
+	}
 	return p, h.stage(ctx, w, *n, h.newAttempt(w, *n, p, suspect))
 }
 
 // stage puts all files beside their targets and then records the intent.
 func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err error) {
-	if h.Ledger.Good != nil {
-		if a.Baseline = h.Health.Baseline(ctx, h.Ledger.Good.Services); ctx.Err() != nil {
-			return ctx.Err()
-		}
+	if err := h.lookBefore(ctx, a); err != nil {
+		return err
 	}
 	before, prior := h.seenBefore(n)
 	if a.Moves, err = apply.Prepare(n.accounts, before, w.to.Paths, prior); err != nil {
@@ -129,10 +130,12 @@ func (h *Host) overtake(a *Attempt) {
 	h.Open = a
 	if old != nil {
 		h.Ledger.Note(Entry{When: h.Now(), Commit: old.Commit, Result: ResultSuperseded, Reason: "overtaken by " + a.Commit})
-		if old.phase == PhaseHeld {
+		if old.phase == PhaseHeld || old.phase == PhaseStay {
 			h.Ledger.Hold = nil
 		}
-		delete(h.Ledger.Tries, old.Commit)
+		if old.Commit != a.Commit {
+			delete(h.Ledger.Tries, old.Commit)
+		}
 		if err := h.retire(old); err != nil {
 			h.Log.Warn("the record of an overtaken attempt stays for now", "err", err)
 		}
@@ -144,6 +147,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Number: h.nextNumber(), Commit: w.target.Commit, Subject: w.subject, Signer: w.signer, Minimum: w.minimum, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret,
+		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
 		cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {
@@ -159,6 +163,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 			a.Touched[step.Unit] = Touch{Skipped: skipped}
 		}
 	}
+	a.touchTriggers(p, n)
 	for _, step := range p.Steps() {
 		a.Restarts = append(a.Restarts, fmt.Sprintf("%s %s: %s", step.Verb, step.Unit, strings.Join(step.Why, "; ")))
 	}
@@ -288,6 +293,7 @@ func (a *Attempt) watched(name string, d units.Detail) health.Watched {
 	return health.Watched{
 		Name: name, Was: d, Oneshot: d.Type == "oneshot",
 		SkippedBefore: a.Touched[name].Skipped, Service: a.Services[name],
+		Since: a.Since, FailedBefore: a.Touched[name].FailedBefore,
 	}
 }
 
@@ -301,7 +307,8 @@ func (u *unsettled) Error() string { return fmt.Sprintf("%s did not stay up: %s"
 func (h *Host) blame(err error) Evidence {
 	var step *apply.StepError
 	var down *unsettled
-	e := Evidence{Cause: CauseStep, Reason: err.Error(), Tries: h.Ledger.Tries[h.Open.Commit]}
+	e := h.Open.evidence(h.Ledger)
+	e.Cause, e.Reason = CauseStep, err.Error()
 	switch {
 	case errors.As(err, &down):
 		e.Cause, e.Blame = CauseUnit, !down.Interrupted
@@ -317,15 +324,17 @@ func (h *Host) blame(err error) Evidence {
 func (h *Host) watch(ctx context.Context) (Outcome, error) {
 	a := h.Open
 	h.tell(StageWatching, a.Commit)
-	watched := checksOnly(a.Services, a.Touched)
+	watched := append(a.watchedGuard(), checksOnly(a.Services, a.Touched)...)
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
 		d, err := h.cameUp(ctx, a, name)
 		if err != nil {
-			return h.judge(ctx, Evidence{Cause: CauseStep, Reason: err.Error(), Tries: h.Ledger.Tries[a.Commit]})
+			e := a.evidence(h.Ledger)
+			e.Cause, e.Reason = CauseStep, err.Error()
+			return h.judge(ctx, e)
 		}
 		watched = append(watched, a.watched(name, d))
 	}
-	return h.judge(ctx, h.evidence(h.Health.Watch(ctx, watched, h.Probation, a.Baseline)))
+	return h.judge(ctx, h.evidence(h.Health.Watch(ctx, watched, a.Probation, a.Baseline)))
 }
 
 // cameUp is a unit right after its job, so that a crash since then counts. For a
@@ -353,18 +362,27 @@ func checksOnly(services map[string]plan.Service, touched map[string]Touch) []he
 // evidence reads a report of the watch.
 func (h *Host) evidence(r health.Report) Evidence {
 	why, details := faults(r.Findings)
-	return Evidence{
-		Applied: true, Cause: causeOf(r.Findings), Interrupted: r.Interrupted, Healthy: r.OK, Except: r.StillRed,
-		Tries: h.Ledger.Tries[h.Open.Commit], Reason: strings.Join(why, "; "), Details: strings.Join(details, "\n"),
-	}
+	e := h.Open.evidence(h.Ledger)
+	e.Applied, e.Cause, e.Interrupted, e.Healthy, e.Except = true, causeOf(r.Findings), r.Interrupted, r.OK, r.StillRed
+	e.Reason, e.Details = strings.Join(why, "; "), strings.Join(details, "\n")
+	return e
 }
 
-// causeOf tells a unit that went down from a check that failed. A unit that is
-// down explains its checks.
+// evidence is what is known of an attempt before anybody looked.
+func (a *Attempt) evidence(l *Ledger) Evidence {
+	return Evidence{Tries: l.Tries[a.Commit], Stays: a.OnFailure == plan.Hold}
+}
+
+// causeOf tells a unit that went down from a check that failed, and both from the
+// guard. A unit that is down explains its checks, and a network that is down may
+// explain everything.
 func causeOf(findings []health.Finding) Cause {
 	cause := CauseCheck
 	for _, f := range findings {
-		if f.Why != "" && f.Check == "" {
+		switch {
+		case f.Why != "" && f.Unit == guardName:
+			return CauseGuard
+		case f.Why != "" && f.Check == "":
 			cause = CauseUnit
 		}
 	}
@@ -387,12 +405,14 @@ func (h *Host) judge(ctx context.Context, e Evidence) (Outcome, error) {
 	}
 	e.Details = h.redactor.redact(e.Details, h.Open.Secret)
 	verdict := Decide(e)
-	h.Log.Info("verdict", "commit", h.Open.Commit, "attempt", h.Open.Number, "verdict", verdict, "reason", e.Reason)
+	h.Log.Info("verdict", "commit", h.Open.Commit, "attempt", h.Open.Number, "verdict", verdict, "reason", e.Reason, "evidence", e.Details)
 	switch verdict {
 	case Keep:
 		return h.keep(e)
 	case Wait:
 		return Outcome{Result: ResultWatching, Reason: "the watch was interrupted"}, nil
+	case Stay, Again:
+		return h.stay(context.WithoutCancel(ctx), verdict, e)
 	}
 	return h.takeBack(context.WithoutCancel(ctx), verdict, e)
 }
@@ -406,7 +426,7 @@ func (h *Host) keep(e Evidence) (Outcome, error) {
 	if err := h.finishKeep(e.Except); err != nil {
 		return Outcome{}, err
 	}
-	return Outcome{Result: ResultGood, Reason: e.Reason}, nil
+	return Outcome{Result: ResultGood, Reason: exceptFor(e.Except)}, nil
 }
 
 // finishKeep clears what only a revert would have needed, and brings the ledger
@@ -414,10 +434,11 @@ func (h *Host) keep(e Evidence) (Outcome, error) {
 func (h *Host) finishKeep(except []string) error {
 	a, l := h.Open, h.Ledger
 	unfinished := apply.Finish(h.Disk, a.Moves)
-	if err := h.moveAnchor(a.Commit, a.Minimum); err != nil {
+	if err := h.moveAnchorFor(a.Past, a.Commit, a.Minimum); err != nil {
 		return err
 	}
 	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
+	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
 	l.Owned, l.Found, l.Roles, l.Key = a.Owned, a.Found, a.Roles, a.Key
 	l.Hold, l.Approved, l.CameUp = nil, nil, nil
 	delete(l.Tries, a.Commit)
@@ -430,7 +451,7 @@ func (h *Host) finishKeep(except []string) error {
 		}
 	}
 	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
-		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: ResultGood, Restarts: a.Restarts})
+		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: ResultGood, Reason: exceptFor(except), Restarts: a.Restarts})
 	}
 	if err := l.save(h.State); err != nil {
 		return err
@@ -447,6 +468,14 @@ func (h *Host) finishKeep(except []string) error {
 		h.Log.Warn("the record of a finished attempt stays for now", "err", err)
 	}
 	return nil
+}
+
+// exceptFor names the checks that failed before a good commit as well.
+func exceptFor(checks []string) string {
+	if len(checks) == 0 {
+		return ""
+	}
+	return "except for what failed before as well: " + strings.Join(checks, ", ")
 }
 
 func (h *Host) tell(stage Stage, text string) {

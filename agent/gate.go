@@ -25,13 +25,16 @@ func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	if hold := h.Ledger.Hold; hold != nil && hold.Asks && hold.Question == nil {
 		return Outcome{Result: ResultHeld, Reason: hold.Reason}, true
 	}
-	if h.Open == nil || h.Open.phase != PhaseHeld {
+	switch {
+	case h.Open != nil && h.Open.phase == PhaseStay:
+		return d.staying(ctx)
+	case h.Open == nil || h.Open.phase != PhaseHeld:
 		return Outcome{}, false
 	}
 	if h.Ledger.Hold == nil { // a question about a newer commit had taken its place
 		h.Ledger.Hold = &Hold{Reason: "the revert of an attempt failed", Commit: h.Open.Commit, Since: h.Now()}
 	}
-	if newest, err := d.head(ctx); err != nil || newest.tip.Commit == h.Open.Commit {
+	if newest, err := d.follow(ctx); err != nil || newest.tip.Commit == h.Open.Commit {
 		return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, true
 	}
 	if err := h.passHeld(context.WithoutCancel(ctx)); err != nil {

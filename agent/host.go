@@ -40,7 +40,8 @@ type Host struct {
 
 	Reverted func(cause Cause) // counts the attempts that are taken back
 
-	Probation time.Duration // how long a commit must prove itself
+	Probation time.Duration // how long a commit must prove itself at least
+	Guard     plan.Service  // what must still be reached after an apply
 
 	Ledger *Ledger
 	Anchor *Anchor  // nil when no commit was good yet
@@ -66,6 +67,7 @@ type wanted struct {
 
 	subject, signer string // of the commit, for people
 	minimum         string // minimum_commit, which it was proven to contain
+	past            bool   // a person went back to it
 	owned           map[string]Owned
 	found           map[string]bool
 	newer           []newer // paths that would go back to what a package has replaced since

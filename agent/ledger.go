@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 	"time"
 
 	"evenkeel/agent/apply"
@@ -19,6 +20,7 @@ const (
 	maxAside    = 100
 	maxEvidence = 2000 // bytes
 	maxAsked    = 50
+	maxGoods    = 20
 )
 
 // ledgerVersion is the layout of ledger.json. A program that does not know the
@@ -44,6 +46,8 @@ type Ledger struct {
 	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
 	Hold     *Hold              `json:"hold,omitempty"`
 	Approved *Approval          `json:"approved,omitempty"` // a person's answer to a question, until it is used
+	Goods    []PastGood         `json:"goods,omitempty"`    // commits that were good here, newest last, Good included
+	Pin      *Pin               `json:"pin,omitempty"`      // a person went back to one of them
 	History  []Entry            `json:"history,omitempty"`  // newest last
 	Aside    []string           `json:"aside,omitempty"`    // files of others that a revert had to move out of the way
 }
@@ -59,6 +63,21 @@ type Good struct {
 	Services map[string]plan.Service `json:"services,omitempty"`
 	Except   []string                `json:"except,omitempty"` // checks that were red before it and still are
 	Secret   map[string]bool         `json:"secret,omitempty"` // paths whose content is nobody's business
+}
+
+// PastGood is a commit that proved itself here once.
+type PastGood struct {
+	Commit string    `json:"commit"`
+	Digest string    `json:"digest"`
+	When   time.Time `json:"when"`
+}
+
+// Pin keeps the host at a commit that a person went back to, until the branch
+// moves.
+type Pin struct {
+	Commit string    `json:"commit"`
+	Head   string    `json:"head,omitempty"` // of the branch then; "" when nobody could say
+	Since  time.Time `json:"since"`
 }
 
 // Owned says what stood at a path before evenkeel first wrote there.
@@ -86,10 +105,11 @@ type Rejection struct {
 
 // Hold says why evenkeel stopped acting.
 type Hold struct {
-	Reason string    `json:"reason"`
-	Commit string    `json:"commit,omitempty"` // a newer one ends the hold
-	Since  time.Time `json:"since"`
-	Do     string    `json:"do,omitempty"` // what ends it; "" means what ends most of them
+	Reason   string    `json:"reason"`
+	Evidence string    `json:"evidence,omitempty"`
+	Commit   string    `json:"commit,omitempty"` // a newer one ends the hold
+	Since    time.Time `json:"since"`
+	Do       string    `json:"do,omitempty"` // what ends it; "" means what ends most of them
 	// Asks says that a person has to answer. Without a Question no commit ends it.
 	Asks     bool      `json:"asks,omitempty"`
 	Question *Question `json:"question,omitempty"`
@@ -119,18 +139,33 @@ type Entry struct {
 	Attempt  int       `json:"attempt,omitempty"`
 	Result   Result    `json:"result"`
 	Reason   string    `json:"reason,omitempty"`
+	Evidence string    `json:"evidence,omitempty"` // the first lines of what was seen
 	Restarts []string  `json:"restarts,omitempty"` // "restart app.service: /etc/app.conf changed"
 }
 
 // Reject remembers a commit and the target it rendered.
 func (l *Ledger) Reject(r Rejection) {
-	if len(r.Evidence) > maxEvidence {
-		r.Evidence = r.Evidence[:maxEvidence]
-	}
+	r.Evidence = shorten(r.Evidence)
 	l.Rejected = slices.DeleteFunc(l.Rejected, func(old Rejection) bool { return old.Commit == r.Commit })
 	l.Rejected = append(l.Rejected, r)
 	if n := len(l.Rejected) - maxRejected; n > 0 {
 		l.Rejected = l.Rejected[n:]
+	}
+}
+
+func shorten(evidence string) string {
+	return strings.ToValidUTF8(evidence[:min(len(evidence), maxEvidence)], "")
+}
+
+// Proved remembers that a commit was good here.
+func (l *Ledger) Proved(good PastGood) {
+	if n := len(l.Goods); n > 0 && l.Goods[n-1].Commit == good.Commit {
+		return // it is told once more, after a crash
+	}
+	others := slices.DeleteFunc(slices.Clone(l.Goods), func(old PastGood) bool { return old.Commit == good.Commit })
+	l.Goods = append(others, good)
+	if n := len(l.Goods) - maxGoods; n > 0 {
+		l.Goods = l.Goods[n:]
 	}
 }
 

@@ -83,6 +83,9 @@ func (d *daemon) passKey(tip source.Tip, facts manifest.Facts) string {
 
 // render fetches the commit and renders it for this host, each in a child.
 func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) (RenderReply, error) {
+	if newest.past {
+		return d.renderPast(ctx, newest, facts)
+	}
 	proof, err := d.proof()
 	if err != nil {
 		return RenderReply{}, err
@@ -97,6 +100,12 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 		d.sourceAnswered(time.Now())
 	}
 	d.host.tell(StageRendering, offer.Tip.Commit)
+	return d.renderOffer(ctx, offer, proof, facts)
+}
+
+// renderOffer renders a commit that is in a clone, with the identities that open
+// its secrets.
+func (d *daemon) renderOffer(ctx context.Context, offer Offer, proof Proof, facts manifest.Facts) (RenderReply, error) {
 	identities := openIdentities(d.cfg)
 	defer closeFiles(identities)
 	request := d.renderRequest(facts)

@@ -30,6 +30,7 @@ type origin struct {
 type seen struct {
 	tip  source.Tip
 	from []*origin
+	past bool // a person went back to it
 }
 
 // clonePrefix begins the name of a clone's directory in the cache.
@@ -172,7 +173,7 @@ func addSeen(all []seen, tip source.Tip, o *origin) []seen {
 			return all
 		}
 	}
-	return append(all, seen{tip, []*origin{o}})
+	return append(all, seen{tip: tip, from: []*origin{o}})
 }
 
 // choose fetches what origins do not agree on, and takes the most advanced

@@ -14,6 +14,7 @@ import (
 	"evenkeel/agent/apply"
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
+	"evenkeel/agent/source"
 	"evenkeel/units"
 )
 
@@ -65,6 +66,38 @@ func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, 
 		return p, err
 	}
 	return p, d.previewOf(ctx, reply, &p)
+}
+
+// PlanRollback is PlanHere for a commit that was good on this host, given as to
+// RequestRollback. It reads the daemon's own clones.
+func PlanRollback(ctx context.Context, cfg Config, manager units.Manager, commit string) (Preview, error) {
+	p := Preview{Host: cfg.Host}
+	d, closeAll, err := previewer(cfg, manager)
+	if err != nil {
+		return p, err
+	}
+	defer closeAll()
+	to, err := d.host.Ledger.pastGood(commit, d.host.Open)
+	if err != nil {
+		return p, err
+	}
+	facts, err := d.collectFacts(ctx)
+	if err != nil {
+		return p, err
+	}
+	d.keys = d.keyring.look(d.cfg)
+	if err := d.readTrust(); err != nil {
+		return p, err
+	}
+	clones := newOrigins(cfg)
+	defer closeOrigins(clones)
+	reply, err := d.renderFromClones(ctx, seen{tip: source.Tip{Commit: to.Commit}, from: clones, past: true}, facts)
+	p.Commit, p.Subject = to.Commit, reply.Info.Subject
+	if err != nil {
+		return p, err
+	}
+	err = d.previewOf(ctx, reply, &p)
+	return p, err
 }
 
 // PlanTree is PlanHere for a directory as it stands, such as a checkout with

@@ -30,6 +30,9 @@ func (h *Host) Load() error {
 		return err
 	}
 	h.Open, h.leftover = open, leftover
+	if hold := h.Ledger.Hold; hold != nil && !hold.Asks && (open == nil || open.phase != PhaseHeld && open.phase != PhaseStay) {
+		h.Ledger.Hold = nil // the ledger is behind: the attempt that it is about was overtaken
+	}
 	return h.clean()
 }
 
@@ -97,12 +100,12 @@ func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
 	}
 	switch a.phase {
 	case PhaseWatch:
-		if h.Boot == a.Boot && a.tries < maxTries && h.asRecorded(ctx, a) {
+		if a.tries < maxTries && h.goesOn(ctx, a) {
 			return true, a.move(h.State, PhaseWatch)
 		}
-		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Cause: CauseInterrupted, Reason: "interrupted during the watch"})
+		_, err = h.judge(ctx, h.interrupted("interrupted during the watch"))
 	case PhaseApply:
-		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Cause: CauseInterrupted, Reason: "interrupted while it was applied"})
+		_, err = h.judge(ctx, h.interrupted("interrupted while it was applied"))
 	case PhaseKeep:
 		err = h.finishKeep(nil)
 	case PhaseRevert, PhaseUndo:
@@ -116,10 +119,21 @@ func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
 // isWatching reports whether an attempt is in its watch.
 func (h *Host) isWatching() bool { return h.Open != nil && h.Open.phase == PhaseWatch }
 
-// interrupted is the verdict for an attempt that was cut short: once more, or
-// never again when that was the last try.
-func (h *Host) interrupted() Verdict {
-	return Decide(Evidence{Tries: h.Ledger.Tries[h.Open.Commit]})
+// goesOn reports whether the watch of an attempt can be begun anew. In another
+// boot nobody knows what the host was booted for, and the attempt is undone; but
+// one that shall never go back has nothing to lose by another look.
+func (h *Host) goesOn(ctx context.Context, a *Attempt) bool {
+	if a.OnFailure == plan.Hold {
+		return h.filesAsRecorded(a)
+	}
+	return h.Boot == a.Boot && h.asRecorded(ctx, a)
+}
+
+// interrupted is the evidence about an attempt that was cut short.
+func (h *Host) interrupted(reason string) Evidence {
+	e := h.Open.evidence(h.Ledger)
+	e.Cause, e.Reason = CauseInterrupted, reason
+	return e
 }
 
 // again goes on with a revert that was interrupted, a bounded number of times.
@@ -147,11 +161,7 @@ func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 		h.Log.Warn("cannot look at the host", "err", err)
 		return false
 	}
-	for _, m := range a.Moves {
-		if m.Settled(n.seen.IDs[m.Path]) {
-			continue
-		}
-		h.Log.Info("not as the attempt left it", "path", m.Path)
+	if !h.settled(a, n.seen) {
 		return false
 	}
 	came := map[string]units.Detail{}
@@ -170,6 +180,30 @@ func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 	return true
 }
 
+// filesAsRecorded is asRecorded without the units.
+func (h *Host) filesAsRecorded(a *Attempt) bool {
+	var paths []string
+	for _, m := range a.Moves {
+		paths = append(paths, m.Path)
+	}
+	accounts, err := apply.ReadAccounts(h.Disk)
+	if err != nil {
+		return false
+	}
+	seen, err := h.index.Look(h.Disk, accounts, paths)
+	return err == nil && h.settled(a, seen)
+}
+
+func (h *Host) settled(a *Attempt, seen apply.Seen) bool {
+	for _, m := range a.Moves {
+		if !m.Settled(seen.IDs[m.Path]) {
+			h.Log.Info("not as the attempt left it", "path", m.Path)
+			return false
+		}
+	}
+	return true
+}
+
 // RecoverFiles is what runs early in the boot, before the services: it puts the
 // files of an open attempt back and answers whether systemd must read its unit
 // files again. The daemon does the rest later.
@@ -177,6 +211,12 @@ func (h *Host) RecoverFiles() (reload bool, err error) {
 	open, _, err := loadAttempts(h.State, h.decode)
 	if err != nil || open == nil {
 		return false, err
+	}
+	switch {
+	case open.OnFailure == plan.Hold && open.phase == PhaseApply:
+		return true, apply.Forward(h.Disk, open.Moves) // all of it or nothing, and there is no way back
+	case open.OnFailure == plan.Hold && open.phase == PhaseWatch:
+		return false, nil
 	}
 	switch open.phase {
 	case PhaseApply, PhaseWatch:

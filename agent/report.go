@@ -68,6 +68,7 @@ func (d *daemon) report(o Outcome) {
 	d.metrics.Standing(metrics.Standing{
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
 		Waiting: o.Result == ResultWaiting, Held: d.host.Ledger.Hold != nil,
+		RolledBack: d.host.Ledger.Pin != nil,
 	})
 	d.mu.Lock()
 	target, applied, good := commitOf(s.Target), commitOf(s.Applied), commitOf(s.Good)
@@ -106,9 +107,13 @@ func (d *daemon) fillFromLedger() {
 	defer d.mu.Unlock()
 	s := &d.status
 	s.Good, s.Applied, s.Attempt, s.Held, s.Rejected, s.History = nil, nil, nil, nil, nil, nil
+	s.Rollback, s.Except = nil, nil
 	if good := l.Good; good != nil {
 		s.Good = &CommitStatus{Commit: good.Commit, Subject: good.Subject, Signer: good.Signer, Since: good.When.UTC()}
-		s.Applied = s.Good
+		s.Applied, s.Except = s.Good, good.Except
+	}
+	if pin := l.Pin; pin != nil {
+		s.Rollback = &RollbackStatus{Commit: pin.Commit, Since: pin.Since.UTC()}
 	}
 	s.Roles = l.Roles
 	if open != nil {
@@ -119,20 +124,23 @@ func (d *daemon) fillFromLedger() {
 		s.Held = hold.status()
 	}
 	for _, r := range slices.Backward(l.Rejected) {
-		entry := RejectedEntry{Commit: r.Commit, Reason: r.Reason, When: r.When.UTC()}
-		if r.Evidence != "" {
-			entry.Evidence = strings.Split(r.Evidence, "\n")
-		}
-		s.Rejected = append(s.Rejected, entry)
+		s.Rejected = append(s.Rejected, RejectedEntry{Commit: r.Commit, Reason: r.Reason, When: r.When.UTC(), Evidence: linesOf(r.Evidence)})
 	}
 	for _, e := range slices.Backward(l.History) {
-		s.History = append(s.History, HistoryEntry{When: e.When.UTC(), Commit: e.Commit, Result: e.Result, Reason: e.Reason, Restarts: e.Restarts})
+		s.History = append(s.History, HistoryEntry{When: e.When.UTC(), Commit: e.Commit, Result: e.Result, Reason: e.Reason, Evidence: linesOf(e.Evidence), Restarts: e.Restarts})
 	}
+}
+
+func linesOf(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, "\n")
 }
 
 // status is the hold as people see it.
 func (h *Hold) status() *HeldStatus {
-	s := &HeldStatus{Since: h.Since.UTC(), Reason: h.Reason, Do: h.Do}
+	s := &HeldStatus{Since: h.Since.UTC(), Reason: h.Reason, Do: h.Do, Evidence: linesOf(h.Evidence)}
 	if s.Do == "" {
 		s.Do = "look at the reason, mend it, then run \"evenkeel retry\" or push a fix"
 	}

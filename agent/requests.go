@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -38,7 +39,7 @@ func RequestRetry(cfg Config) error {
 
 // heed does what people asked for since the last pass.
 func (d *daemon) heed() error {
-	return errors.Join(d.heedRequest(approveFile, d.heedApproval), d.heedRequest(retryFile, d.heedRetry))
+	return errors.Join(d.heedPin(), d.heedRequest(approveFile, d.heedApproval), d.heedRequest(retryFile, d.heedRetry))
 }
 
 // heedRequest does what the request in a file of the state directory asks for,
@@ -116,7 +117,7 @@ func ResetState(cfg Config) error {
 		}
 	}
 	for _, e := range entries {
-		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile || e.Name() == approveFile {
+		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile || slices.Contains([]string{approveFile, rollbackFile, resumeFile}, e.Name()) {
 			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
 				return fmt.Errorf("cannot reset the state: %w", err)
 			}
@@ -129,7 +130,7 @@ func ResetState(cfg Config) error {
 // that the daemon would end by itself: not one that is held, or damaged.
 func canEnd(cfg Config, name string) bool {
 	number, phase, _, ok := parseAttemptName(name)
-	if !ok || phase == PhaseStage || phase == PhaseHeld {
+	if !ok || phase == PhaseStage || phase == PhaseHeld || phase == PhaseStay {
 		return false
 	}
 	data, err := os.ReadFile(filepath.Join(cfg.StateDir, name))

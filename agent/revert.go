@@ -259,17 +259,19 @@ func (h *Host) passHeld(ctx context.Context) error {
 // the same.
 func (h *Host) fold(reason string) {
 	a, l := h.Open, h.Ledger
-	result := ResultUndone
+	result, evidence := ResultUndone, ""
 	if a.phase == PhaseReverted {
 		result = ResultRejected
-		if _, known := l.IsRejected(a.Commit, ""); !known {
+		if r, known := l.IsRejected(a.Commit, ""); known {
+			evidence = r.Evidence
+		} else {
 			l.Reject(Rejection{Commit: a.Commit, Digest: a.Digest, Reason: reason, When: h.Now()})
 		}
 		delete(l.Tries, a.Commit)
 		l.Key, l.Approved = a.Key, nil
 	}
 	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
-		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason})
+		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason, Evidence: evidence})
 	}
 	for name, was := range a.Before.Units {
 		if !was.Active {

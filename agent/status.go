@@ -46,6 +46,7 @@ const (
 	ResultRejected   Result = "rejected"   // failed after the first effect, and put back
 	ResultSuperseded Result = "superseded" // a newer commit ended the attempt
 	ResultHeld       Result = "held"       // the agent stopped acting
+	ResultRollback   Result = "rollback"   // in the history: a person went back to a commit
 	ResultFailed     Result = "failed"     // the pass itself did not get through: no remote, no memory
 )
 
@@ -77,6 +78,8 @@ type Status struct {
 	Waiting  []string        `json:"waiting,omitempty"`  // what the target commit waits for
 	Rejected []RejectedEntry `json:"rejected,omitempty"` // newest first
 	Held     *HeldStatus     `json:"held,omitempty"`     // nil when the agent acts
+	Rollback *RollbackStatus `json:"rollback,omitempty"` // nil when the host follows its branch
+	Except   []string        `json:"except,omitempty"`   // checks that failed before the good commit and still did after it
 
 	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
 	Warnings []string     `json:"warnings,omitempty"`
@@ -136,6 +139,14 @@ type HeldStatus struct {
 	Commit string    `json:"commit,omitempty"` // what "evenkeel approve" would approve, "" when nothing is asked
 	Paths  []string  `json:"paths,omitempty"`  // what that commit is asked about
 	More   int       `json:"more,omitempty"`   // how many paths are not listed
+
+	Evidence []string `json:"evidence,omitempty"` // what was seen
+}
+
+// RollbackStatus says that a person went back to a commit that was good before.
+type RollbackStatus struct {
+	Commit string    `json:"commit"`
+	Since  time.Time `json:"since,omitzero"`
 }
 
 // UnitStatus is one service as systemd sees it.
@@ -155,6 +166,7 @@ type HistoryEntry struct {
 	Subject  string    `json:"subject,omitempty"`
 	Result   Result    `json:"result"`
 	Reason   string    `json:"reason,omitempty"`
+	Evidence []string  `json:"evidence,omitempty"` // what was seen
 	Restarts []string  `json:"restarts,omitempty"` // each with its reason: "restart app.service: /etc/app.conf changed"
 }
 

@@ -16,6 +16,8 @@ const (
 	Keep   Verdict = "keep"   // the target is the new good one
 	Revert Verdict = "revert" // back, and never again
 	Undo   Verdict = "undo"   // back, and again later
+	Stay   Verdict = "hold"   // no way back: stay, and wait for a person or another commit
+	Again  Verdict = "again"  // no way back, and no fault of the commit: try it once more from here
 	Wait   Verdict = "wait"   // stay in the watch: the watch itself was interrupted
 )
 
@@ -27,6 +29,7 @@ const (
 	CauseStep        Cause = "step"        // something could not be done
 	CauseUnit        Cause = "unit"        // a unit did not stay up
 	CauseCheck       Cause = "check"       // a declared check failed
+	CauseGuard       Cause = "guard"       // the repository is out of reach, or a check of the guard failed
 	CauseInterrupted Cause = "interrupted" // nothing failed: a crash, a reboot
 )
 
@@ -37,6 +40,7 @@ type Evidence struct {
 	Interrupted bool // the watch ended before it could tell
 	Healthy     bool // every touched unit stayed up, and every check passed that did not fail before
 	Tries       int  // attempts at this commit so far, this one included
+	Stays       bool // the commit says that there may be no way back
 
 	Cause   Cause    // what kind of thing failed
 	Reason  string   // what was seen, one line
@@ -49,17 +53,18 @@ const maxTries = 3
 
 // Decide is the table of verdicts; the first row that fits counts.
 func Decide(e Evidence) Verdict {
+	failed := !e.Applied && (e.Blame || e.Tries >= maxTries) || e.Applied && !e.Interrupted && !e.Healthy
 	switch {
-	case !e.Applied && e.Blame:
+	case failed && e.Stays:
+		return Stay
+	case failed:
 		return Revert
-	case !e.Applied && e.Tries >= maxTries:
-		return Revert
+	case !e.Applied && e.Stays:
+		return Again
 	case !e.Applied:
 		return Undo
 	case e.Interrupted:
 		return Wait
-	case !e.Healthy:
-		return Revert
 	}
 	return Keep
 }

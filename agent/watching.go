@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"evenkeel/agent/health"
+	"evenkeel/agent/plan"
 )
 
 // watching is the prober of the daemon: while it watches a commit, it looks for
@@ -44,10 +45,30 @@ func (w *watching) Watch(ctx context.Context, watched []health.Watched, probatio
 	}
 }
 
+// Baseline is that of health.Prober. It may take as long as the slowest check, and
+// shows meanwhile that it goes on.
+func (w *watching) Baseline(ctx context.Context, services map[string]plan.Service) map[string]bool {
+	done := make(chan map[string]bool, 1)
+	go func() { done <- w.Prober.Baseline(ctx, services) }()
+	alive := time.NewTicker(beat)
+	defer alive.Stop()
+	for {
+		select {
+		case green := <-done:
+			return green
+		case <-alive.C:
+			w.d.progressed()
+		}
+	}
+}
+
 // newer finds a commit that overtakes the one that is watched.
 func (d *daemon) newer(ctx context.Context) *candidate {
 	open := d.host.Open
-	newest, err := d.head(ctx)
+	if err := d.heedPin(); err != nil {
+		d.log.Warn("a request is not heeded yet", "err", err)
+	}
+	newest, err := d.follow(ctx)
 	if err != nil || newest.tip.Commit == open.Commit {
 		return nil
 	}

@@ -17,10 +17,11 @@ type Commits struct{ Target, Applied, Good string }
 // Standing is how the newest commit of the branch stands on this host, and
 // whether the agent acts at all. Each is something to alert on.
 type Standing struct {
-	Rejected bool // it failed here, and is not tried again
-	Refused  bool // it has faults that were found before anything was touched
-	Waiting  bool // it needs something that is not there yet
-	Held     bool // the agent stopped acting and waits for a person or another commit
+	Rejected   bool // it failed here, and is not tried again
+	Refused    bool // it has faults that were found before anything was touched
+	Waiting    bool // it needs something that is not there yet
+	Held       bool // the agent stopped acting and waits for a person or another commit
+	RolledBack bool // a person took the host back to an older commit
 }
 
 // Words that the agent counts by. All series exist from the start, so that a
@@ -36,7 +37,9 @@ func stages() []string {
 	return []string{"fetching", "rendering", "observing", "validating", "staging", "applying", "watching", "reverting", other}
 }
 
-func revertReasons() []string { return []string{"step", "unit", "check", "interrupted", other} }
+func revertReasons() []string {
+	return []string{"step", "unit", "check", "guard", "interrupted", other}
+}
 
 func sourceReasons() []string {
 	return []string{"unreachable", "auth", "no-branch", "garbage", "limit", "rewritten", "signature", "too-old", other}
@@ -61,6 +64,7 @@ type Set struct {
 	refused  prometheus.Gauge
 	waiting  prometheus.Gauge
 	held     prometheus.Gauge
+	rolled   prometheus.Gauge
 	reverts  *prometheus.CounterVec
 	unitJobs *prometheus.CounterVec
 
@@ -92,6 +96,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		refused:  gauge("refused", "1 while the newest commit has faults that were found before anything was touched."),
 		waiting:  gauge("waiting", "1 while the newest commit needs a user, group, binary or unit that is not there yet."),
 		held:     gauge("held", "1 while the agent has stopped acting."),
+		rolled:   gauge("rolled_back", "1 while the host stays at a commit that a person went back to."),
 		reverts:  counter("reverts_total", "Commits that were put back, by what failed.", "reason"),
 		unitJobs: counter("unit_jobs_total", "Jobs that systemd was asked for, by its answer.", "verb", "result"),
 
@@ -109,7 +114,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	s.commits.set("", "", "")
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
-		s.commits, s.rejected, s.refused, s.waiting, s.held, s.reverts, s.unitJobs,
+		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.reverts, s.unitJobs,
 		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.originUp, s.originContact)
 	return s
 }
@@ -169,6 +174,7 @@ func (s *Set) Standing(now Standing) {
 	setBool(s.refused, now.Refused)
 	setBool(s.waiting, now.Waiting)
 	setBool(s.held, now.Held)
+	setBool(s.rolled, now.RolledBack)
 }
 
 // Reverted counts a commit that was put back because of a step that could not be

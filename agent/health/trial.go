@@ -116,7 +116,7 @@ func (t *trial) pass(ctx context.Context, p *Prober, s slots, end context.Cancel
 			return
 		}
 		if time.Since(begin)+t.check.Interval > within {
-			t.fail(fmt.Sprintf("check %q did not pass%s within %s", t.name, timesInARow(t.check.Successes), t.within), end)
+			t.fail(fmt.Sprintf("%s%s within %s", t.what("did not pass", "does not answer any more, not even"), timesInARow(t.check.Successes), t.within), end)
 			return
 		}
 		pause(ctx, t.check.Interval, nil)
@@ -151,7 +151,7 @@ func (t *trial) stay(ctx context.Context, p *Prober, s slots, over <-chan struct
 		tries = tries.with(t.last.OK, 2*t.check.Failures)
 		if tries.failed() >= t.check.Failures {
 			t.passed = false
-			t.fail(tries.says(t.name), end)
+			t.fail(tries.says(t), end)
 			return
 		}
 		if last && t.last.OK {
@@ -182,13 +182,21 @@ func (r recent) failed() int {
 }
 
 // says tells a check that broke from one that flaps.
-func (r recent) says(name string) string {
+func (r recent) says(t *trial) string {
 	for i := len(r) - r.failed(); i < len(r); i++ {
 		if r[i] {
-			return fmt.Sprintf("check %q passes and fails by turns: %d of the last %d tries failed", name, r.failed(), len(r))
+			return fmt.Sprintf("%s by turns: %d of the last %d tries failed", t.what("passes and fails", "answers and is silent"), r.failed(), len(r))
 		}
 	}
-	return fmt.Sprintf("check %q passed and does not pass any more", name)
+	return t.what("passed and does not pass any more", "answered and does not answer any more")
+}
+
+// what names the check in a sentence. The repository is not known by a name.
+func (t *trial) what(did, answered string) string {
+	if t.check.Repository {
+		return "the repository " + answered
+	}
+	return fmt.Sprintf("check %q %s", t.name, did)
 }
 
 func (t *trial) fail(why string, end context.CancelFunc) {

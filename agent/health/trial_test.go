@@ -205,8 +205,8 @@ func TestRepositoryIsAskedAtBothEndsOfAWatch(t *testing.T) {
 	}{
 		{about: "it answers", answers: always, at: []time.Duration{0, 60 * sec}},
 		{about: "it comes back within the deadline", answers: from(3 * sec), at: []time.Duration{0, 2 * sec, 4 * sec, 60 * sec}},
-		{about: "it is gone for good", answers: never, why: "did not pass within 10s", at: []time.Duration{0, 2 * sec, 4 * sec, 6 * sec, 8 * sec, 10 * sec}},
-		{about: "it goes while the commit is watched", answers: until(30 * sec), why: "does not pass any more", at: []time.Duration{0, 60 * sec, 62 * sec}},
+		{about: "it is gone for good", answers: never, why: "does not answer any more, not even within 10s", at: []time.Duration{0, 2 * sec, 4 * sec, 6 * sec, 8 * sec, 10 * sec}},
+		{about: "it goes while the commit is watched", answers: until(30 * sec), why: "does not answer any more", at: []time.Duration{0, 60 * sec, 62 * sec}},
 		{about: "it was gone before", answers: never, baseline: map[string]bool{"guard repository": false},
 			at: []time.Duration{0, 2 * sec, 4 * sec, 6 * sec, 8 * sec, 10 * sec}},
 	} {

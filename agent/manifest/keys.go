@@ -128,6 +128,9 @@ func execKeys() []Key {
 
 // Forms of values that more than one key has.
 
+// ChecksForm is a list of checks, which another file may have as well.
+func ChecksForm() Form { return List(checkForm()) }
+
 func checkForm() Form {
 	var kinds []Form
 	for _, k := range checkKinds() {

@@ -39,6 +39,8 @@ type Error struct {
 
 	// RetryAfter is how long the server asks to be left alone, 0 when it does not.
 	RetryAfter time.Duration `json:"retry_after,omitempty"`
+	// Answered says that the server was reached and is out of order itself.
+	Answered bool `json:"answered,omitempty"`
 }
 
 // Error gives the text.
@@ -88,7 +90,7 @@ func public(verb, thing string, secrets credentials, err error) error {
 	e := &Error{Reason: reasonOf(err), Text: fmt.Sprintf("cannot %s %q: %s", verb, thing, secrets.scrub(err.Error()))}
 	var own *Error
 	if errors.As(err, &own) {
-		e.RetryAfter = own.RetryAfter
+		e.RetryAfter, e.Answered = own.RetryAfter, own.Answered
 	}
 	return e
 }

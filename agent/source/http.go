@@ -210,7 +210,7 @@ func checkResponse(response *http.Response, method string) error {
 	case code == http.StatusNotFound:
 		return fail(Unreachable, "the server says %s: no such repository, or these credentials may not see it", status)
 	case code == http.StatusTooManyRequests, code >= 500:
-		return &Error{Reason: Unreachable, Text: "the server says " + status, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now())}
+		return &Error{Reason: Unreachable, Text: "the server says " + status, RetryAfter: retryAfter(response.Header.Get("Retry-After"), time.Now()), Answered: true}
 	case code != http.StatusOK:
 		return fail(Garbage, "the server says %s", status)
 	}

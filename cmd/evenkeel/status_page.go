@@ -28,6 +28,10 @@ func renderStatus(s agent.Status, v verdict, now time.Time) string {
 	if h := s.Held; h != nil && h.Commit != "" {
 		list(&b, fmt.Sprintf("Asked about %s, %s", short(h.Commit), count(len(h.Paths)+h.More, "path")), h.Paths, shownProblems)
 	}
+	if s.Held != nil {
+		list(&b, "What was seen", s.Held.Evidence, shownEvidence)
+	}
+	list(&b, "Checks that failed before the good commit and still did after it", s.Except, shownProblems)
 	rejections(&b, s, now)
 	facts(&b, s, now)
 	services(&b, s, now)

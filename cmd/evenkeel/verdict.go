@@ -32,6 +32,9 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 			attempted(s), max(s.Attempt.Try, 1), since(now, s.Attempt.Since), prefixed(": waiting for ", s.Attempt.WaitingFor))
 	case len(s.Refused) > 0:
 		return bad("REFUSED: %s has %s, nothing was touched; the host stays at %s.", newest, count(len(s.Refused), "problem"), before(s))
+	case s.Rollback != nil && len(s.Waiting) == 0 && len(down) == 0 && s.Result != agent.ResultRejected:
+		return bad("ROLLED BACK: a person took this host back to %s %s ago; it stays there until the branch moves, or \"evenkeel resume\".",
+			short(s.Rollback.Commit), since(now, s.Rollback.Since))
 	case rejected:
 		return bad("REJECTED: %s failed here %s ago (%s) and is not tried again; the host is at %s.",
 			newest, since(now, rejection.When), rejection.Reason, before(s))
@@ -51,7 +54,15 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 	case s.Good == nil:
 		return fine("STARTING: no commit has proved itself here yet.")
 	}
-	return fine("OK: the host is at %s since %s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s))
+	return fine("OK: the host is at %s since %s%s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), exceptions(s))
+}
+
+// exceptions says that not all was well before the good commit, and still is not.
+func exceptions(s agent.Status) string {
+	if len(s.Except) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; good except for %s that failed before it as well", count(len(s.Except), "check"))
 }
 
 // rejectionOf finds out whether the newest commit is one that failed here.

@@ -1,0 +1,198 @@
+package agent
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/agent/plan"
+)
+
+// holding is a commit that says on_failure: hold.
+func (p *probation) holding(name string, version int, checks ...string) *plan.Target {
+	target := p.commit(name, version, checks...)
+	target.OnFailure = plan.Hold
+	return target
+}
+
+// held checks that the host stays at an attempt that failed.
+func (p *probation) held(outcome Outcome, commit, why string) {
+	p.t.Helper()
+	p.is(outcome, ResultHeld, why)
+	switch hold := p.h.Ledger.Hold; {
+	case p.h.Open == nil || p.h.Open.phase != PhaseStay || p.h.Open.Commit != commit:
+		p.t.Fatalf("the host does not stay at %s: %+v", commit, p.h.Open)
+	case hold == nil || hold.Asks || hold.Commit != commit || !strings.Contains(hold.Reason, why):
+		p.t.Fatalf("the record does not say why: %+v", hold)
+	}
+}
+
+func TestCommitWithoutAWayBackStaysAndHolds(t *testing.T) {
+	inTime(t, func(t *testing.T, p *probation) {
+		p.is(p.deploy(p.commit("one", 1, "/app")), ResultGood, "")
+		p.held(p.breaking(p.holding("two", 2, "/app"), p.reds("/app")), "two", "on_failure: hold")
+		p.at("2")
+		if good := p.h.Ledger.Good.Commit; good != "one" {
+			t.Errorf("good is %s", good)
+		}
+		if _, rejected := p.h.Ledger.IsRejected("two", ""); rejected {
+			t.Error("it is rejected, so no retry of it could help")
+		}
+
+		p.start()
+		if watch, err := p.h.Recover(t.Context()); watch || err != nil {
+			t.Fatalf("a start of the daemon changes something: %v, %v", watch, err)
+		}
+		p.at("2")
+		if p.h.Ledger.Hold == nil {
+			t.Error("a start of the daemon forgets the hold")
+		}
+	})
+}
+
+// What a person says, and what another commit does: both go on from where the
+// host is.
+func TestHoldEndsWithARetryOrAnotherCommit(t *testing.T) {
+	for about, next := range map[string]func(p *probation) *plan.Target{
+		"the same commit, whose migration only was slow": func(p *probation) *plan.Target { return p.holding("two", 2, "/app") },
+		"a fix": func(p *probation) *plan.Target { return p.commit("three", 3, "/app") },
+		"a commit that asks for the good one again": func(p *probation) *plan.Target { return p.commit("three", 1, "/app") },
+	} {
+		t.Run(about, func(t *testing.T) {
+			inTime(t, func(t *testing.T, p *probation) {
+				p.is(p.deploy(p.commit("one", 1, "/app")), ResultGood, "")
+				p.held(p.breaking(p.holding("two", 2, "/app"), p.reds("/app")), "two", "/app")
+				p.h.Phase, p.red = nil, map[string]bool{}
+				target := next(p)
+				p.is(p.deploy(target), ResultGood, "")
+				if p.h.Ledger.Hold != nil || p.h.Open != nil || p.h.Ledger.Good.Commit != target.Commit {
+					t.Errorf("hold %+v, open %+v, good %s", p.h.Ledger.Hold, p.h.Open, p.h.Ledger.Good.Commit)
+				}
+			})
+		})
+	}
+}
+
+// The fix of a migration is no better: there is still no way back, although the
+// fix does not say so itself.
+func TestCommitAfterOneWithoutAWayBackHoldsAsWell(t *testing.T) {
+	inTime(t, func(t *testing.T, p *probation) {
+		p.is(p.deploy(p.commit("one", 1, "/app")), ResultGood, "")
+		p.held(p.breaking(p.holding("two", 2, "/app"), p.reds("/app")), "two", "/app")
+		p.h.Phase = nil
+		p.held(p.deploy(p.commit("three", 3, "/app")), "three", "/app")
+		p.at("3")
+
+		p.red = map[string]bool{}
+		p.is(p.deploy(p.commit("four", 1, "/app")), ResultGood, "")
+		p.is(p.breaking(p.commit("five", 2, "/app"), p.reds("/app")), ResultRejected, "")
+		p.at("1")
+	})
+}
+
+// A reboot, or a crash of the daemon, while such a commit is watched: nobody goes
+// back, and it is watched again.
+func TestWatchOfACommitWithoutAWayBackGoesOnAfterAReboot(t *testing.T) {
+	for _, ill := range []bool{false, true} {
+		t.Run(fmt.Sprint(ill), func(t *testing.T) {
+			inTime(t, func(t *testing.T, p *probation) {
+				p.is(p.deploy(p.commit("one", 1, "/app")), ResultGood, "")
+				p.begin(p.holding("two", 2, "/app"), 5*time.Second)
+				if err := p.w.powerCut(rand.New(rand.NewPCG(1, 1))); err != nil {
+					t.Fatal(err)
+				}
+				p.start()
+				p.red["/app"] = ill
+				watch, err := p.h.Recover(t.Context())
+				if err != nil || !watch {
+					t.Fatalf("it is not watched again: %v, %v", watch, err)
+				}
+				outcome, err := p.h.watch(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if ill {
+					p.held(outcome, "two", "/app")
+				} else {
+					p.is(outcome, ResultGood, "")
+				}
+				p.at("2")
+			})
+		})
+	}
+}
+
+// A crash before every effect of a commit without a way back, of the daemon or of
+// the whole host: afterwards the files are all old or all new, and never go back
+// once the first service may have seen them.
+func TestCrashOfACommitWithoutAWayBackLeavesItWhole(t *testing.T) {
+	s := &scenario{version: 257}
+	start := newWorld(s)
+	start.last = true
+	base := (&spec{db: 1, app: 1, appConf: 1, motd: 1}).target("one", start)
+	deployed(t, start, base)
+	target := (&spec{db: 2, app: 2, appConf: 2, motd: 2}).target("two", start)
+	target.OnFailure = plan.Hold
+
+	old := start.sd.Processes()["app.service"].Inputs["/etc/app/app.conf"]
+	rng := rand.New(rand.NewPCG(1, 2))
+	w := start.clone()
+	ends := map[string]int{}
+	w.hook(func(effect string) {
+		for _, power := range []bool{false, true} {
+			dead := w.clone()
+			where := fmt.Sprintf("killed before %q", effect)
+			if power {
+				where = fmt.Sprintf("power cut before %q", effect)
+				if err := dead.powerCut(rng); err != nil {
+					t.Fatalf("%s: %v", where, err)
+				}
+			}
+			ends[wholeAfter(t, dead, where, old)]++
+		}
+	})
+	deployed(t, w, target)
+	t.Logf("ends: %v", ends)
+	if ends["one"] == 0 || ends["two"] == 0 {
+		t.Errorf("the crashes prove too little: %v", ends)
+	}
+}
+
+// wholeAfter starts the daemon after a crash and tells at which commit the files
+// are.
+func wholeAfter(t *testing.T, w *world, where, old string) string {
+	t.Helper()
+	started := w.sd.Processes()["app.service"].Inputs["/etc/app/app.conf"]
+	h, err := w.host()
+	if err != nil {
+		t.Fatalf("%s: %v", where, err)
+	}
+	watch, err := h.Recover(t.Context())
+	if err != nil {
+		t.Fatalf("%s: %v", where, err)
+	}
+	at := map[string]bool{}
+	for _, file := range []string{"/etc/motd", "/etc/app/app.conf", "/etc/systemd/system/app.service", "/etc/systemd/system/db.service"} {
+		text, _ := w.disk.ReadFile(file)
+		at[map[bool]string{true: "one", false: "two"}[strings.Contains(string(text), "1\n")]] = true
+	}
+	if len(at) != 1 {
+		t.Fatalf("%s: the files are of both commits", where)
+	}
+	switch {
+	case h.Open == nil && at["two"] && h.Ledger.Good.Commit != "two":
+		t.Fatalf("%s: the host is at two, which is neither open nor good", where)
+	case h.Open != nil && at["one"]:
+		t.Fatalf("%s: the host went back while the attempt is open in phase %s", where, h.Open.phase)
+	case h.Open != nil && !watch && h.Open.phase != PhaseStay:
+		t.Fatalf("%s: the attempt is left in phase %s", where, h.Open.phase)
+	case at["one"] && started != old && started != "":
+		t.Fatalf("%s: app.service ran with the new files, and they are gone", where)
+	}
+	if at["one"] {
+		return "one"
+	}
+	return "two"
+}
