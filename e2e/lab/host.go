@@ -3,6 +3,7 @@ package lab
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -29,6 +30,7 @@ type Host struct {
 	lab     *Lab
 	machine string // name outside, unique on this machine
 	dir     string
+	lower   string // what its disk is laid over, as overlayfs takes it
 
 	mu     sync.Mutex
 	leader int           // its PID 1, seen from here; 0 when it is off
@@ -57,11 +59,16 @@ WantedBy=multi-user.target
 // fails, the end of its journal is in the test's log.
 func (l *Lab) Host(t T, release, name string) *Host {
 	t.Helper()
+	return l.newHost(t, release, name, filepath.Join(l.rootfs, release))
+}
+
+func (l *Lab) newHost(t T, release, name, lower string) *Host {
+	t.Helper()
 	machine, addr := l.nextHost()
 	h := &Host{
 		Name: name, Release: release, Addr: addr,
 		t: t, lab: l, machine: machine,
-		dir: filepath.Join(l.dir, "hosts", machine),
+		dir: filepath.Join(l.dir, "hosts", machine), lower: lower,
 	}
 	t.Cleanup(h.discard)
 	if err := h.makeDisk(); err != nil {
@@ -89,7 +96,10 @@ func (h *Host) makeDisk() error {
 	if err := os.WriteFile(h.outside(unit), fmt.Appendf(nil, networkUnit, h.Addr), 0o644); err != nil {
 		return err
 	}
-	return os.Symlink("../lab-network.service", h.outside(wants))
+	if err := os.Symlink("../lab-network.service", h.outside(wants)); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return nil
 }
 
 // outside is where a path of the host's disk is found from here.
@@ -97,7 +107,7 @@ func (h *Host) outside(path string) string { return filepath.Join(h.dir, "disk",
 
 func (h *Host) mount() error {
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
-		filepath.Join(h.lab.rootfs, h.Release), filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work"))
+		h.lower, filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work"))
 	if err := unix.Mount("overlay", h.outside(""), "overlay", 0, options); err != nil {
 		return fmt.Errorf("cannot mount the disk: %w", err)
 	}

@@ -1,0 +1,259 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"bytes"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+
+	"evenkeel/e2e/lab"
+)
+
+// answerProgram is where a scenario's units find ../testdata/answer.
+const answerProgram = "/usr/lib/evenkeel-lab/answer"
+
+// TestScenarios runs the stories of testdata/scenarios, each on a new host of each
+// release, and prints how each ended. Its README says what a story is made of.
+func TestScenarios(t *testing.T) {
+	files, err := filepath.Glob("testdata/scenarios/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("there are no scenarios: %v", err)
+	}
+	results := &scenarioTable{rows: map[string]*scenarioRow{}}
+	t.Cleanup(func() { results.print(len(files)) })
+	t.Parallel()
+	for _, release := range releases {
+		t.Run(release, func(t *testing.T) {
+			t.Parallel()
+			base := theLab.Host(t, release, "web-1")
+			base.Install(packageFile(t, "EVENKEEL_DEB"))
+			answer, err := os.ReadFile("testdata/answer")
+			if err != nil {
+				t.Fatal(err)
+			}
+			base.WriteFile(answerProgram, string(answer), 0o755)
+			image := base.Freeze()
+			for _, file := range files {
+				t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
+					t.Parallel()
+					s := readScenario(t, file)
+					begin := time.Now()
+					t.Cleanup(func() { results.add(s, release, !t.Failed(), time.Since(begin)) })
+					s.play(theLab.HostFrom(t, image, "web-1"))
+				})
+			}
+		})
+	}
+}
+
+// scenarioTable is what TestScenarios says at its end.
+type scenarioTable struct {
+	mu   sync.Mutex
+	rows map[string]*scenarioRow
+}
+
+type scenarioRow struct {
+	about string
+	ends  map[string]string // release -> how it ended
+	bad   bool
+}
+
+func (r *scenarioTable) add(s *scenario, release string, ok bool, took time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	row := r.rows[s.name]
+	if row == nil {
+		row = &scenarioRow{about: s.about, ends: map[string]string{}}
+		r.rows[s.name] = row
+	}
+	word := "ok"
+	if !ok {
+		word, row.bad = "FAILED", true
+	}
+	row.ends[release] = fmt.Sprintf("%s %.0fs", word, took.Seconds())
+}
+
+func (r *scenarioTable) print(all int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out bytes.Buffer
+	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "scenario\t%s\twhat it shows\n", strings.Join(releases, "\t"))
+	good := 0
+	names := make([]string, 0, len(r.rows))
+	for name := range r.rows {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		row := r.rows[name]
+		fmt.Fprintf(table, "%s", name)
+		for _, release := range releases {
+			fmt.Fprintf(table, "\t%s", row.ends[release])
+		}
+		fmt.Fprintf(table, "\t%s\n", row.about)
+		if !row.bad {
+			good++
+		}
+	}
+	table.Flush()
+	fmt.Printf("%s%d of %d scenarios ran, %d as they shall on all of their releases\n", out.String(), len(names), all, good)
+}
+
+// scenario is one story and how far it has come.
+type scenario struct {
+	t       *testing.T
+	name    string
+	about   string
+	story   []storyLine
+	config  string
+	commits map[string][]txtar.File
+
+	*site
+	ids     map[string]string // commits by their names in the story
+	newest  string            // id of the last one
+	files   lab.Snapshot      // when it was marked, and so on
+	running map[string]unitState
+}
+
+type storyLine struct {
+	line int
+	verb string
+	rest string
+}
+
+func readScenario(t *testing.T, file string) *scenario {
+	t.Helper()
+	archive, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &scenario{
+		t: t, name: strings.TrimSuffix(filepath.Base(file), ".txtar"),
+		commits: map[string][]txtar.File{}, ids: map[string]string{},
+	}
+	for i, line := range strings.Split(strings.TrimLeft(string(archive.Comment), "\n"), "\n") {
+		line = strings.TrimSpace(line)
+		verb, rest, _ := strings.Cut(line, " ")
+		switch {
+		case line == "" && s.about != "" && s.story == nil:
+			s.story = []storyLine{}
+		case line == "" || strings.HasPrefix(line, "#"):
+		case s.story == nil:
+			s.about = strings.TrimSpace(s.about + " " + line)
+		default:
+			s.story = append(s.story, storyLine{i + 1, verb, strings.TrimSpace(rest)})
+		}
+	}
+	for _, f := range archive.Files {
+		if f.Name == "host.yaml" {
+			s.config = string(f.Data)
+			continue
+		}
+		name, path, below := strings.Cut(f.Name, "/")
+		if !below {
+			t.Fatalf("%s: %q is neither host.yaml nor a file of a commit", file, f.Name)
+		}
+		s.commits[name] = append(s.commits[name], txtar.File{Name: path, Data: f.Data})
+	}
+	return s
+}
+
+// play tells the story, up to the first line that is not as it shall be.
+func (s *scenario) play(h *lab.Host) {
+	s.t.Helper()
+	s.site = &site{t: s.t, host: h, repo: theLab.Repo(s.t, "config")}
+	s.t.Cleanup(s.tellIfFailed)
+	s.server = theLab.Serve(s.t, s.repo, "", "")
+	if !slices.ContainsFunc(s.story, func(l storyLine) bool { return l.verb == "commit" }) {
+		s.t.Fatalf("%s: no commit comes", s.name)
+	}
+	for _, line := range s.story {
+		do := s.verbs()[line.verb]
+		if do == nil {
+			s.t.Fatalf("%s:%d: there is no command %q", s.name, line.line, line.verb)
+		}
+		if fault := do(s.placed(line.rest)); fault != "" {
+			s.t.Fatalf("%s:%d: %s %s: %s", s.name, line.line, line.verb, line.rest, fault)
+		}
+	}
+}
+
+// placed puts in what a story cannot know.
+func (s *scenario) placed(text string) string {
+	return strings.NewReplacer("@GATEWAY@", theLab.Gateway().String(), "@REPO@", s.server.URL()).Replace(text)
+}
+
+// verbs are the commands. Each gives what is not as it shall be, "" for nothing.
+func (s *scenario) verbs() map[string]func(rest string) string {
+	return map[string]func(string) string{
+		"commit":    s.commit,
+		"good":      s.good,
+		"rejected":  s.verdict("rejected", func(st scenarioStatus) bool { return st.isRejected(s.newest) }),
+		"held":      s.verdict("held", func(st scenarioStatus) bool { return st.Held != nil }),
+		"refused":   s.verdict("refused", func(st scenarioStatus) bool { return len(st.Refused) > 0 }),
+		"waiting":   s.verdict("waiting", func(st scenarioStatus) bool { return len(st.Waiting) > 0 }),
+		"watching":  s.watching,
+		"at":        s.at,
+		"mark":      func(string) string { s.mark(); return "" },
+		"same":      s.same,
+		"restarted": s.processes(true),
+		"kept":      s.processes(false),
+		"active":    s.are("active"),
+		"inactive":  s.are("inactive"),
+		"failed":    s.are("failed"),
+		"file":      s.file,
+		"gone":      func(path string) string { return s.soonSo("it is there", func() bool { return !s.host.Exists(path) }) },
+		"status":    s.says("evenkeel", "status"),
+		"history":   s.historyHas,
+		"log":       s.says("journalctl", "--no-pager", "-o", "cat", "-u", "evenkeel.service"),
+		"metric":    s.metricIs,
+		"run":       s.run(true),
+		"fails":     s.run(false),
+		"evenkeel":  s.evenkeel,
+		"kill": func(string) string {
+			s.host.Must("systemctl", "kill", "--kill-whom=main", "--signal=KILL", "evenkeel.service")
+			return ""
+		},
+		"reboot":   func(string) string { s.host.Reboot(); return "" },
+		"powercut": func(string) string { s.host.PowerCut(); s.host.Boot(); return "" },
+		"network":  oneOf(map[string]func(){"up": s.networkUp, "down": s.networkDown}),
+		"server":   oneOf(map[string]func(){"up": s.serverUp, "down": s.serverDown, "broken": s.serverBroken}),
+	}
+}
+
+func oneOf(words map[string]func()) func(string) string {
+	return func(word string) string {
+		do := words[word]
+		if do == nil {
+			return "there is no such word"
+		}
+		do()
+		return ""
+	}
+}
+
+func (s *scenario) networkUp()   { s.host.RestoreNetwork() }
+func (s *scenario) networkDown() { s.host.CutNetwork() }
+func (s *scenario) serverDown()  { s.server.Stop() }
+
+func (s *scenario) serverUp() {
+	s.server.Answer(nil)
+	s.server.Stop()
+	s.server.Start()
+}
+
+func (s *scenario) serverBroken() {
+	s.server.Answer(func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "out of order", http.StatusBadGateway) })
+}
