@@ -420,3 +420,13 @@ func TestALongYAMLFileIsNotParsed(t *testing.T) {
 		t.Errorf("got %v, want %s", err, want)
 	}
 }
+
+// A schema that is a reference to itself took all the stack, and check with it.
+func TestASchemaThatIsItselfDoesNotCrashCheck(t *testing.T) {
+	for _, schema := range []string{`{$ref: "#"}`, `{$ref: "#", $defs: {a: {items: {$ref: "#/$defs/a"}}}}`, `{not: {$ref: "#"}}`} {
+		_, err := Load(tree(map[string]string{"fleet.yaml": everyHost, "roles/web/role.yaml": "schema: " + schema + "\n"}), someFacts(), Options{})
+		if ps := asProblems(err); len(ps) != 1 || !strings.Contains(ps[0].Message, "refers to itself") || ps[0].Line != 1 {
+			t.Errorf("%s: %v", schema, err)
+		}
+	}
+}

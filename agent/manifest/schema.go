@@ -3,8 +3,9 @@ package manifest
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
-	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,8 +19,9 @@ import (
 // Bounds on the schema of one role. What a schema costs to validate can grow
 // exponentially with its length: two references in each of 40 definitions.
 const (
+	maxLetters     = 200_000   // of all regular expressions
 	maxSchemas     = 1000      // subschemas of one role
-	maxEvaluations = 2_000_000 // of a subschema against a value, as an upper bound
+	maxEvaluations = 2_000_000 // of a subschema against a value
 )
 
 // schemaURL is the address under which a role's schema is known to the library.
@@ -86,7 +88,7 @@ func schemaKeywords() map[string]keyword {
 // others, which here is a fault.
 func schemaFormats() []string {
 	return []string{
-		"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer", "regex", "semver", "time",
+		"date", "date-time", "duration", "email", "hostname", "ipv4", "ipv6", "json-pointer", "semver", "time",
 		"uri", "uri-reference", "uuid",
 	}
 }
@@ -101,14 +103,14 @@ func (d *document) schema(n *yaml.Node, role string) *schema {
 	if len(d.c.list) > faults {
 		return nil
 	}
-	reader := schemaReader{document: d, schema: s, keywords: schemaKeywords()}
+	reader := schemaReader{document: d, schema: s, keywords: schemaKeywords(), letters: maxLetters}
 	reader.part(s.node, "")
 	reader.references()
 	if len(d.c.list) > faults {
 		return nil
 	}
-	if loop := s.loop(); loop != "" {
-		d.problem(s.at(loop), "", "the schema refers to itself without end")
+	if at, loops := s.loop(); loops {
+		d.problem(s.at(at), "", "the schema refers to itself without end")
 		return nil
 	}
 	if err := s.compile(value); err != nil {
@@ -158,6 +160,7 @@ type schemaReader struct {
 	*document
 	*schema
 	keywords map[string]keyword
+	letters  int // how large expressions may still be
 	refs     []*yaml.Node
 	from     []string // the pointer of the part that has the reference
 }
@@ -262,9 +265,28 @@ func (r *schemaReader) plain(word string, value *yaml.Node, pointer string) {
 }
 
 func (r *schemaReader) expression(n *yaml.Node) {
-	if _, err := regexp.Compile(n.Value); err != nil {
+	re, err := syntax.Parse(n.Value, syntax.Perl)
+	if err != nil {
 		r.problem(n, "expressions are those of Go: no look-ahead, no back-references", "%q is not a regular expression", n.Value)
+		return
 	}
+	if r.letters -= weightOf(re); r.letters < 0 {
+		r.problem(n, `repeat fewer times, or a smaller class than \pL`, "the expressions of the schema are too large")
+		r.letters = maxLetters
+	}
+}
+
+// weightOf is how many ranges of letters an expression has, once its repetitions
+// are written out: what it takes in memory.
+func weightOf(re *syntax.Regexp) int {
+	weight := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		weight = min(weight+weightOf(sub), maxLetters+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		weight *= max(re.Min, re.Max, 1)
+	}
+	return min(weight, maxLetters+1)
 }
 
 // references checks that every $ref leads to a part of the same schema.
@@ -289,61 +311,72 @@ func (r *schemaReader) references() {
 	}
 }
 
-// loop finds a part that applies itself to the same value, "" when none does.
-func (s *schema) loop() string {
+// loop finds a part that applies itself to the same value.
+func (s *schema) loop() (pointer string, loops bool) {
 	const open, done = 1, 2
 	seen := map[string]int{}
-	var visit func(pointer string) string
-	visit = func(pointer string) string {
-		switch seen[pointer] {
+	var visit func(at string) (string, bool)
+	visit = func(at string) (string, bool) {
+		switch seen[at] {
 		case open:
-			return pointer
+			return at, true
 		case done:
-			return ""
+			return "", false
 		}
-		seen[pointer] = open
-		for _, next := range s.parts[pointer].here {
-			if at := visit(next); at != "" {
-				return at
+		seen[at] = open
+		for _, next := range s.parts[at].here {
+			if found, loops := visit(next); loops {
+				return found, true
 			}
 		}
-		seen[pointer] = done
-		return ""
+		seen[at] = done
+		return "", false
 	}
-	for _, pointer := range mapKeysOf(s.parts) {
-		if at := visit(pointer); at != "" {
-			return at
+	for _, at := range mapKeysOf(s.parts) {
+		if found, loops := visit(at); loops {
+			return found, true
 		}
 	}
-	return ""
+	return "", false
 }
 
-// evaluations is an upper bound on how often parts are applied to one value and
-// to all that is below it, to a depth.
-func (s *schema) evaluations(depth int) int {
-	type at struct {
-		pointer string
-		depth   int
-	}
-	known := map[at]int{}
-	var count func(a at) int
-	count = func(a at) int {
-		if n, ok := known[a]; ok {
-			return n
+// tooLong reports whether parts are applied to values more often than is allowed.
+// It counts what may be applied, whatever the values are.
+func (s *schema) tooLong(vars map[string]any) bool {
+	left := maxEvaluations
+	var count func(pointer string, v any)
+	count = func(pointer string, v any) {
+		if left--; left < 0 {
+			return
 		}
-		n := 1
-		for _, p := range s.parts[a.pointer].here { // no loop: that was checked
-			n = min(n+count(at{p, a.depth}), maxEvaluations)
+		for _, next := range s.parts[pointer].here { // no loop: that was checked
+			count(next, v)
 		}
-		if a.depth > 0 {
-			for _, p := range s.parts[a.pointer].below {
-				n = min(n+count(at{p, a.depth - 1}), maxEvaluations)
+		for _, next := range s.parts[pointer].below {
+			for _, value := range appliesTo(tokensOf(strings.TrimPrefix(next, pointer)), v) {
+				count(next, value)
 			}
 		}
-		known[a] = n
-		return n
 	}
-	return count(at{"", depth})
+	count("", vars)
+	return left < 0
+}
+
+// appliesTo gives the values in a value to which a keyword applies a subschema.
+func appliesTo(keyword []string, v any) []any {
+	switch v := v.(type) {
+	case map[string]any:
+		if keyword[0] == "properties" {
+			if below, ok := v[keyword[1]]; ok {
+				return []any{below}
+			}
+			return nil
+		}
+		return slices.Collect(maps.Values(v))
+	case []any:
+		return v // prefixItems too: one too many does no harm
+	}
+	return nil
 }
 
 // at gives the node of the schema to which a JSON pointer leads, or the last one

@@ -22,8 +22,7 @@ func (r *repo) typed(s *schema, layers []layer, d data) {
 		return
 	}
 	vars := d.vars
-	size, depth := measure(vars)
-	if n := s.evaluations(depth); n*size >= maxEvaluations {
+	if s.tooLong(vars) {
 		r.c.add(Problem{File: s.file, Line: s.node.Line, Message: "the schema takes too long to check: its parts refer to each other too often"})
 		return
 	}
@@ -53,25 +52,6 @@ func (s *schema) validate(vars map[string]any) (violation *jsonschema.Validation
 		return nil, err
 	}
 	return violation, nil
-}
-
-// measure counts the values in a mapping and how deep they are nested.
-func measure(v any) (size, depth int) {
-	each := func(below any) {
-		n, d := measure(below)
-		size, depth = size+n, max(depth, d+1)
-	}
-	switch v := v.(type) {
-	case map[string]any:
-		for _, below := range v {
-			each(below)
-		}
-	case []any:
-		for _, below := range v {
-			each(below)
-		}
-	}
-	return size + 1, depth
 }
 
 // leavesOf gives the single violations. Of the forms of an anyOf or oneOf, those
