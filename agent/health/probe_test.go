@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -104,6 +105,35 @@ func TestTryTCP(t *testing.T) {
 	}
 	if got := p.Try(t.Context(), plan.Check{TCP: "[fe80::1%1]:80"}); got.OK || !strings.Contains(got.Evidence, "do not connect") {
 		t.Errorf("a link-local address: %+v", got)
+	}
+}
+
+// A queue of connections that nobody takes: the kernel never answers.
+func TestTCPThatHangsSaysSo(t *testing.T) {
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Close(fd)
+	if err := syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Listen(fd, 0); err != nil {
+		t.Fatal(err)
+	}
+	at, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := fmt.Sprintf("127.0.0.1:%d", at.(*syscall.SockaddrInet4).Port)
+	for range 3 {
+		if conn, err := net.DialTimeout("tcp", address, 100*time.Millisecond); err == nil {
+			defer conn.Close()
+		}
+	}
+	got := (&Prober{}).Try(t.Context(), plan.Check{TCP: address, Timeout: 200 * time.Millisecond})
+	if got.OK || !strings.Contains(got.Evidence, "no answer within 200ms") {
+		t.Errorf("%+v", got)
 	}
 }
 

@@ -52,7 +52,11 @@ func (p *Prober) Try(ctx context.Context, check plan.Check) Result {
 	result := Result{Check: check.String(), OK: err == nil, Took: time.Since(begin)}
 	if err != nil {
 		late := fmt.Sprintf("no answer within %s", check.Timeout)
-		result.Evidence = clean(strings.Replace(err.Error(), context.DeadlineExceeded.Error(), late, 1))
+		text := strings.Replace(err.Error(), context.DeadlineExceeded.Error(), late, 1)
+		if result.Took >= check.Timeout { // what package net says of a dial that took too long
+			text = strings.Replace(text, "i/o timeout", late, 1)
+		}
+		result.Evidence = clean(text)
 	}
 	return result
 }
