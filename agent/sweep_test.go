@@ -3,9 +3,9 @@ package agent
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"runtime"
 	"runtime/debug"
@@ -227,14 +227,14 @@ func (sw *sweeper) booted(w *world) error {
 			}
 		}
 	}
-	files := w.files()
+	tree := w.disk.Tree("/etc")
 	for _, legal := range sw.legal {
-		if maps.Equal(files, legal.files) {
+		if sameFiles(tree, legal.tree) {
 			return nil
 		}
 	}
 	return fmt.Errorf("the services of the boot saw files that are neither those of the start nor those of a healthy commit:\n%s",
-		state{tree: files}.differs(state{tree: sw.legal["the start"].files}))
+		state{tree: tree}.differs(state{tree: sw.legal["the start"].tree}))
 }
 
 func (sw *sweeper) recovers(w *world, where string) {
@@ -287,7 +287,7 @@ func (sw *sweeper) differs(end state) string {
 }
 
 // goesOn is one in how many ends that are looked at further.
-const goesOn = 16
+const goesOn = 64
 
 // goesOn lets the last commit come once more: one that is rejected changes
 // nothing, any other ends as it does on a host that never crashed.
@@ -323,8 +323,11 @@ func (sw *sweeper) clean(w *world, where string) {
 // seen to fail and then taken back, and blames none that is good.
 func (sw *sweeper) remembers(w *world, where string) {
 	data, _ := w.disk.ReadFile(stateDir + "/" + ledgerFile)
-	l := Ledger{}
-	if err := sw.s.memo.decode(data, &l); err != nil && data != nil {
+	if len(w.condemned) == 0 && !bytes.Contains(data, []byte(`"rejected":`)) {
+		return
+	}
+	var l Ledger
+	if err := json.Unmarshal(data, &l); err != nil {
 		sw.wrong(where, "the ledger: %v", err)
 		return
 	}

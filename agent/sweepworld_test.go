@@ -165,12 +165,11 @@ func (w *world) unhook() { w.disk.Before, w.sd.Before = nil, nil }
 // runs with, and that nothing of ours lies about.
 type state struct {
 	tree  map[string]string
-	files map[string]string // those of the tree that are no directories
 	procs []string
 }
 
 func (w *world) state() state {
-	s := state{tree: w.disk.Tree("/etc"), files: w.files()}
+	s := state{tree: w.disk.Tree("/etc")}
 	for name, p := range w.sd.Processes() {
 		inputs := make([]string, 0, len(p.Inputs))
 		for path, print := range p.Inputs {
@@ -183,14 +182,20 @@ func (w *world) state() state {
 	return s
 }
 
-// files are all below /etc that a service could read, but not what only an
-// attempt looks at.
-func (w *world) files() map[string]string {
-	files := w.disk.Tree("/etc")
-	maps.DeleteFunc(files, func(path, print string) bool {
-		return strings.HasPrefix(print, "directory") || strings.Contains(path, ".evenkeel")
-	})
-	return files
+// sameFiles compares all below /etc that a service could read, but not what only
+// an attempt looks at.
+func sameFiles(a, b map[string]string) bool {
+	return coverFiles(a, b) && coverFiles(b, a)
+}
+
+// coverFiles reports whether each file of one tree is the same in another.
+func coverFiles(a, b map[string]string) bool {
+	for path, print := range a {
+		if b[path] != print && !strings.HasPrefix(print, "directory") && !strings.Contains(path, ".evenkeel") {
+			return false
+		}
+	}
+	return true
 }
 
 func (s state) equal(o state) bool {

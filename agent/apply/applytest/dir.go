@@ -85,7 +85,8 @@ func (d *dir) Pin(name string) error {
 	return err
 }
 
-// Create has two effects: the file is there, and the file is synced.
+// Create has two effects: the file is there, and the file is synced. The disk
+// keeps the bytes that it is given; nobody may change them any more.
 func (d *dir) Create(name string, content []byte, attr apply.Attr, _ string) (apply.Info, error) {
 	if err := d.free("create", name, len(content)); err != nil {
 		return apply.Info{}, err
@@ -94,8 +95,7 @@ func (d *dir) Create(name string, content []byte, attr apply.Attr, _ string) (ap
 	if err := f.effect("create", d.join(name)); err != nil {
 		return apply.Info{}, err
 	}
-	data := append([]byte(nil), content...)
-	inode := f.add(node{kind: plan.File, attr: attr, lasting: attr, data: data, digest: digest(data), unsynced: true})
+	inode := f.add(node{kind: plan.File, attr: attr, lasting: attr, data: content, digest: digest(content), unsynced: true})
 	d.change(change{what: link, a: name, node: inode})
 	f.relink(inode, 1)
 	if err := f.effect("fsync", d.join(name)); err != nil {
