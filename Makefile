@@ -31,7 +31,7 @@ test: deps
 	$(MAKE) e2e
 
 unit:
-	go vet ./... && go vet -tags e2e ./e2e/... && go vet -tags e2e_host ./units/bus ./agent/apply
+	go vet ./... && go vet -tags e2e ./e2e/... && go vet -tags e2e_host ./units/bus ./agent/apply && go vet -tags mutants ./agent
 	go test -timeout 15m ./...
 
 # Where goroutines are. Not package agent: its children have memory limits that the
@@ -50,7 +50,7 @@ e2e: deps rootfs package
 	go test -tags e2e -count=1 -timeout 30m -parallel 5 $(if $(RUN),-v -run "$(RUN)") ./e2e
 
 lint: $(golangci_lint)
-	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host ./...
+	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host,mutants ./...
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
@@ -60,7 +60,7 @@ sweep:
 
 # Each safeguard taken away once: the tests must see it.
 mutants:
-	go test ./agent -run '^TestMutants$$' -mutants -timeout 0 -v
+	go test -tags mutants ./agent -run '^TestMutants$$' -timeout 0 -v
 
 demo: deps rootfs package
 	go build -o build/demo ./e2e/demo

@@ -1,3 +1,5 @@
+//go:build mutants
+
 package agent
 
 import (
@@ -13,10 +15,7 @@ import (
 	"time"
 )
 
-var (
-	mutate     = flag.Bool("mutants", false, "run TestMutants")
-	mutantOnly = flag.String("mutant", "", "the mutants to run, by a part of their names")
-)
+var mutantOnly = flag.String("mutant", "", "the mutants to run, by a part of their names")
 
 // mutant is the program without one of its safeguards. The tests that are named
 // must then fail, or they prove nothing about it.
@@ -36,9 +35,6 @@ const sweeping = "./agent ^TestSweep$"
 // TestMutants builds each mutant, without touching the source, and runs the tests
 // that must catch it.
 func TestMutants(t *testing.T) {
-	if !*mutate {
-		t.Skip("takes minutes: make mutants")
-	}
 	root, err := filepath.Abs("..")
 	if err != nil {
 		t.Fatal(err)

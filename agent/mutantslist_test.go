@@ -1,3 +1,5 @@
+//go:build mutants
+
 package agent
 
 // noteMayBeGone lets mutants of the note die of what they lack, not of an error.
