@@ -99,6 +99,9 @@ func (d *daemon) notThis(c *candidate) (Outcome, bool) {
 		if err := l.save(d.host.State); err != nil {
 			return failed(err), true
 		}
+		if d.host.isHeld() { // that is what a person must hear of first
+			return Outcome{Result: ResultHeld, Reason: d.host.Ledger.Hold.Reason}, true
+		}
 		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true
 	}
 	return Outcome{}, false
@@ -111,6 +114,10 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 		return d.wait(reason)
 	}
 	d.host.tell(StageObserving, c.target.Commit)
+	// First: what an earlier attempt left must not be taken for the host's own.
+	if err := d.host.makeWay(); err != nil {
+		return failed(err)
+	}
 	n, err := d.host.observe(ctx, c.target)
 	if err != nil {
 		return d.refuse("", d.host.unfit(c.target, n, err))

@@ -291,6 +291,9 @@ func deployTarget(h *Host, t *plan.Target) (Outcome, error) {
 	ctx := context.Background()
 	digest := manifest.Digest(t)
 	if r, rejected := h.Ledger.IsRejected(t.Commit, digest); rejected {
+		if h.isHeld() {
+			return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, nil
+		}
 		return Outcome{Result: ResultRejected, Reason: r.Reason}, nil
 	}
 	if h.Open != nil && h.Open.Digest == digest {
@@ -298,6 +301,9 @@ func deployTarget(h *Host, t *plan.Target) (Outcome, error) {
 	}
 	if h.Open == nil && h.Ledger.Good != nil && h.Ledger.Good.Digest == digest {
 		return Outcome{Result: ResultUnchanged}, nil
+	}
+	if err := h.makeWay(); err != nil {
+		return Outcome{}, err
 	}
 	n, err := h.observe(ctx, t)
 	if err != nil {
