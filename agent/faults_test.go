@@ -250,3 +250,22 @@ func TestLedgerThatCannotBeWrittenStartsNothing(t *testing.T) {
 		t.Errorf("a start of the daemon finds the rejections %+v", h.Ledger.Rejected)
 	}
 }
+
+// TestRevertDoesNotAskPackageManagers: dpkg's list could not be read for a moment,
+// and a revert, which has no use for it, was held.
+func TestRevertDoesNotAskPackageManagers(t *testing.T) {
+	s := plainScenario()
+	s.sick["sick"] = true
+	w := newWorld(s)
+	start := w.state()
+	w.disk.Before = func(_, path string) {
+		if strings.Contains(path, ".revert.1") {
+			w.disk.PutOther("/var/lib/dpkg/status")
+		}
+	}
+	if _, outcome, err := w.tryDeploy(t, (&spec{vendorConf: 1}).target("sick", w)); err != nil || outcome.Result != ResultRejected {
+		t.Errorf("it ends as %q, %v: %s", outcome.Result, err, outcome.Reason)
+	}
+	w.unhook()
+	w.mustBe(t, "after the revert", start)
+}

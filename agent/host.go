@@ -84,6 +84,16 @@ type now struct {
 
 // observe looks at every path and unit that the target or our own record names.
 func (h *Host) observe(ctx context.Context, target *plan.Target) (now, error) {
+	n, err := h.look(ctx, target)
+	if err == nil {
+		n.packaged, err = h.lookAtPackages(target)
+	}
+	return n, err
+}
+
+// look is observe without what package managers say, which only matters to a
+// commit that comes.
+func (h *Host) look(ctx context.Context, target *plan.Target) (now, error) {
 	n := now{details: map[string]units.Detail{}}
 	var err error
 	if n.accounts, err = apply.ReadAccounts(h.Disk); err != nil {
@@ -92,9 +102,6 @@ func (h *Host) observe(ctx context.Context, target *plan.Target) (now, error) {
 	n.seen, err = h.index.Look(h.Disk, n.accounts, h.paths(target))
 	n.state = plan.State{Paths: n.seen.Paths, Units: map[string]plan.Unit{}}
 	if err != nil {
-		return n, err
-	}
-	if n.packaged, err = h.lookAtPackages(target); err != nil {
 		return n, err
 	}
 	for _, name := range h.units(target) {

@@ -156,7 +156,7 @@ func (h *Host) again(ctx context.Context) (Outcome, error) {
 // that systemd has started again, would look healthy.
 func (h *Host) asRecorded(ctx context.Context, a *Attempt) bool {
 	target := &plan.Target{State: a.After}
-	n, err := h.observe(ctx, target)
+	n, err := h.look(ctx, target)
 	if err == nil {
 		err = h.observeSuspects(ctx, a, target, &n)
 	}

@@ -120,7 +120,7 @@ func (h *Host) observeBack(ctx context.Context, a *Attempt) (now, error) {
 			target.State.Paths[p] = plan.Path{}
 		}
 	}
-	n, err := h.observe(ctx, target)
+	n, err := h.look(ctx, target)
 	if err != nil {
 		return n, err
 	}

@@ -323,13 +323,12 @@ func (sw *sweeper) clean(w *world, where string) {
 // seen to fail and then taken back, and blames none that is good.
 func (sw *sweeper) remembers(w *world, where string) {
 	data, _ := w.disk.ReadFile(stateDir + "/" + ledgerFile)
-	if len(w.condemned) == 0 && !bytes.Contains(data, []byte(`"rejected":`)) {
-		return
-	}
 	var l Ledger
-	if err := json.Unmarshal(data, &l); err != nil {
-		sw.wrong(where, "the ledger: %v", err)
-		return
+	if _, list, some := bytes.Cut(data, []byte(`"rejected":`)); some { // the rest is long and not asked for
+		if err := json.NewDecoder(bytes.NewReader(list)).Decode(&l.Rejected); err != nil {
+			sw.wrong(where, "the ledger: %v", err)
+			return
+		}
 	}
 	for commit := range w.condemned {
 		if _, known := l.IsRejected(commit, ""); !known {
