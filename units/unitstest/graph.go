@@ -1,8 +1,19 @@
 package unitstest
 
+import "slices"
+
 // graph is the dependencies of the loaded units, seen from both ends. It is
 // immutable.
-type graph struct{ of map[string]*edges }
+type graph struct {
+	of    map[string]*edges
+	units []node // sorted
+}
+
+// node is a unit as far as a graph depends on it.
+type node struct {
+	name string
+	def  *definition
+}
 
 // edges are those of one unit, including what other units' files say of it.
 type edges struct {
@@ -18,13 +29,40 @@ var noEdges = &edges{}
 // about gives a unit's dependencies.
 func (s *Systemd) about(name string) *edges {
 	if s.edges == nil {
-		s.edges = s.graph()
+		s.edges = s.knownGraph()
 	}
 	if e := s.edges.of[name]; e != nil {
 		return e
 	}
 	return noEdges
 }
+
+// knownGraph gives the graph of the loaded units, which clones with the same
+// units and the same unit files share.
+func (s *Systemd) knownGraph() *graph {
+	here := s.library()
+	here.mu.Lock()
+	known := here.graphs
+	here.mu.Unlock()
+	for _, g := range known {
+		if slices.EqualFunc(g.units, s.loaded, func(n node, u *unit) bool { return n.name == u.name && n.def == u.def }) {
+			return g
+		}
+	}
+	g := s.graph()
+	for _, u := range s.loaded {
+		g.units = append(g.units, node{u.name, u.def})
+	}
+	here.mu.Lock()
+	if len(here.graphs) < maxGraphs {
+		here.graphs = append(here.graphs[:len(here.graphs):len(here.graphs)], g)
+	}
+	here.mu.Unlock()
+	return g
+}
+
+// maxGraphs bounds how many graphs are looked through for one that fits.
+const maxGraphs = 32
 
 func (s *Systemd) graph() *graph {
 	g := &graph{of: make(map[string]*edges, len(s.loaded))}

@@ -16,6 +16,7 @@ type library struct {
 	dropIns map[string][]string
 	own     map[string]string // alias -> the unit's own name
 	enabled map[string]bool
+	graphs  []*graph
 }
 
 // stamped is a Disk that tells states of directories apart: two numbers are the
