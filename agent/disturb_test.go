@@ -118,7 +118,7 @@ func TestCommitThatCannotBeStagedUsesUpNoTries(t *testing.T) {
 // A host's own drop-in makes evenkeel require a service. To restart that would end
 // the daemon in the middle of the attempt, at each try.
 func TestWhatTakesEvenkeelDownIsNotTouched(t *testing.T) {
-	w := newWorld(&scenario{version: 257})
+	w := newWorld(&scenario{version: 257, vendorUnit: "[Service]\nEnvironmentFile=-/etc/vendor.d/a.conf\nExecStart=/usr/bin/vendor\n", sideUnit: "Requires"})
 	w.last = true
 	w.disk.PutFile("/usr/lib/systemd/system/evenkeel.service", "[Unit]\nRequires=vendor.service\n[Service]\nExecStart=/usr/bin/evenkeel\n", rootFile)
 	if err := w.sd.DaemonReload(t.Context()); err != nil {

@@ -130,7 +130,9 @@ func (h *Host) goesOn(ctx context.Context, a *Attempt) bool {
 }
 
 // isHeld reports whether the host is neither at a good commit nor could be put back.
-func (h *Host) isHeld() bool { return h.Open != nil && h.Open.phase == PhaseHeld && h.Ledger.Hold != nil }
+func (h *Host) isHeld() bool {
+	return h.Open != nil && h.Open.phase == PhaseHeld && h.Ledger.Hold != nil
+}
 
 // interrupted is the evidence about an attempt that was cut short.
 func (h *Host) interrupted(reason string) Evidence {

@@ -222,6 +222,9 @@ func EndOpen(ctx context.Context, opt Options) error {
 	if watch, err := h.Recover(ctx); err != nil || !watch {
 		return err
 	}
+	// However long the probation was to be, a person waits for the daemon to say
+	// what is wrong with its configuration.
+	h.Open.Probation = min(h.Open.Probation, cfg.Probation)
 	_, err = h.watch(ctx)
 	return err
 }
