@@ -245,7 +245,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 	d.report(outcome)
 	if outcome.Result != ResultUnchanged {
 		// Rendering and staging are over: a daemon that waits should be small.
-		debug.FreeOSMemory()
+		giveBack()
 	}
 	return delay
 }
