@@ -100,9 +100,7 @@ func TestNothingIsFetchedAsRoot(t *testing.T) {
 		s.settled()
 		daemon := h.Property("evenkeel.service", "MainPID")
 		children := strings.Fields(h.Must("cat", "/proc/"+daemon+"/task/"+daemon+"/children"))
-		for _, task := range strings.Fields(h.Script("cat /proc/" + daemon + "/task/*/children")) {
-			children = append(children, task)
-		}
+		children = append(children, strings.Fields(h.Script("cat /proc/"+daemon+"/task/*/children"))...)
 		if len(children) == 0 {
 			t.Fatal("no child asks the repository")
 		}
