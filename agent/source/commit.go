@@ -50,30 +50,40 @@ type header struct {
 }
 
 // splitHeaders reads the headers up to the empty line, and gives what follows it.
+// It looks at each byte a fixed number of times: an object may have megabytes of
+// continuation lines.
 func splitHeaders(raw []byte) (headers []header, body []byte, ok bool) {
-	for len(raw) > 0 {
-		line, _, whole := bytes.Cut(raw, []byte("\n"))
-		if !whole {
+	for len(raw) > 0 && raw[0] != '\n' {
+		end, whole := endOfHeader(raw)
+		if !whole || raw[0] == ' ' {
 			return nil, nil, false
 		}
-		if len(line) == 0 {
-			return headers, raw[1:], true
+		text := strings.ReplaceAll(string(raw[:end-1]), "\n ", "\n")
+		key, value, _ := strings.Cut(text, " ")
+		if at := strings.IndexByte(key, '\n'); at >= 0 { // a key without a value, and continuation lines
+			key, value = text[:at], text[at:]
 		}
-		taken := raw[:len(line)+1]
-		raw = raw[len(line)+1:]
-		if line[0] == ' ' {
-			if len(headers) == 0 {
-				return nil, nil, false
-			}
-			last := &headers[len(headers)-1]
-			last.value += "\n" + string(line[1:])
-			last.raw = append(last.raw[:len(last.raw):len(last.raw)], taken...)
-			continue
-		}
-		key, value, _ := strings.Cut(string(line), " ")
-		headers = append(headers, header{key, value, taken})
+		headers = append(headers, header{key, value, raw[:end:end]})
+		raw = raw[end:]
 	}
-	return headers, nil, true // no message at all
+	if len(raw) > 0 {
+		body = raw[1:]
+	}
+	return headers, body, true // an object may have no message at all
+}
+
+// endOfHeader finds where the next line begins that continues nothing.
+func endOfHeader(raw []byte) (end int, whole bool) {
+	for end < len(raw) {
+		next := bytes.IndexByte(raw[end:], '\n')
+		if next < 0 {
+			return 0, false
+		}
+		if end += next + 1; end == len(raw) || raw[end] != ' ' {
+			return end, true
+		}
+	}
+	return 0, false
 }
 
 // parseCommit takes the order that Git writes and no other: tree, parents,

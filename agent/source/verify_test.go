@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // signing is a repository in which commits are signed by the real gpg and the
@@ -416,5 +417,21 @@ func TestEveryCommitIsVerifiedBeyondTheWindow(t *testing.T) {
 	}
 	if said := wantReason(t, verify(), BadSignature); !strings.Contains(said, "it is not signed") {
 		t.Errorf("the text is %q", said)
+	}
+}
+
+// Eight megabytes of continuation lines took minutes once, because each was put
+// behind a copy of all before it.
+func TestCommitOfManyContinuationLinesIsReadAtOnce(t *testing.T) {
+	hash := strings.Repeat("1", 40)
+	lines := strings.Repeat(" \n", maxObject/2-200)
+	raw := "tree " + hash + "\nauthor A <a> 1 +0000\ncommitter A <a> 1 +0000\ngpgsig x\n" + lines + "\nmessage\n"
+	began := time.Now()
+	c, err := parseCommit([]byte(raw))
+	if err != nil || len(c.signed.signatures) != 1 || len(c.signed.signatures[0]) != 1+len(lines)/2 || c.message != "message\n" {
+		t.Fatalf("it is not read right: %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("it took %s", took)
 	}
 }
