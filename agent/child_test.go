@@ -42,7 +42,7 @@ func childCommit(t *testing.T, dir string) string {
 	return childGit(t, dir, "rev-parse", "HEAD")
 }
 
-func childGit(t *testing.T, dir string, args ...string) string {
+func childGit(t testing.TB, dir string, args ...string) string {
 	t.Helper()
 	cmd := exec.Command("git", args...)
 	cmd.Dir = dir
@@ -64,7 +64,7 @@ func motd(template string) map[string]string {
 }
 
 // cloneDir is a place for a clone that the accounts of the children can reach.
-func cloneDir(t *testing.T) string {
+func cloneDir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	if err := os.Chmod(filepath.Dir(dir), 0o711); err != nil {

@@ -28,13 +28,21 @@ type mirrorServer struct {
 	url   string
 	down  atomic.Bool
 	asked atomic.Int32
+	sent  atomic.Int64 // bytes of the answers
 }
 
 func serveMirror(t *testing.T, work string) *mirrorServer {
 	t.Helper()
 	dir := t.TempDir()
-	m := &mirrorServer{bare: filepath.Join(dir, "repo.git")}
-	childGit(t, dir, "clone", "-q", "--bare", work, m.bare)
+	bare := filepath.Join(dir, "repo.git")
+	childGit(t, dir, "clone", "-q", "--bare", work, bare)
+	return serveBare(t, bare)
+}
+
+func serveBare(t testing.TB, bare string) *mirrorServer {
+	t.Helper()
+	dir := filepath.Dir(bare)
+	m := &mirrorServer{bare: bare}
 	path := childGit(t, dir, "--exec-path")
 	backend := &cgi.Handler{Path: filepath.Join(path, "git-http-backend"), Env: []string{"GIT_PROJECT_ROOT=" + dir, "GIT_HTTP_EXPORT_ALL=1", "HOME=" + dir}}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -43,11 +51,22 @@ func serveMirror(t *testing.T, work string) *mirrorServer {
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
-		backend.ServeHTTP(w, r)
+		backend.ServeHTTP(countedWriter{w, &m.sent}, r)
 	}))
 	t.Cleanup(server.Close)
 	m.url = server.URL + "/repo.git"
 	return m
+}
+
+type countedWriter struct {
+	http.ResponseWriter
+	n *atomic.Int64
+}
+
+func (w countedWriter) Write(p []byte) (int, error) {
+	n, err := w.ResponseWriter.Write(p)
+	w.n.Add(int64(n))
+	return n, err
 }
 
 // pull brings a mirror up to date.
