@@ -252,6 +252,16 @@ var mutants = []mutant{
 
 	// The real disk.
 	{
+		name:  "the real disk does not sync files",
+		by:    "./agent/apply ^TestDiskSyncs$",
+		edits: []edit{{"agent/apply/disk_change.go", "	return cause(file.Sync())\n", "	return nil\n"}},
+	},
+	{
+		name:  "the real disk does not sync directories",
+		by:    "./agent/apply ^TestDiskSyncs$",
+		edits: []edit{{"agent/apply/disk_change.go", "func() error { return unix.Fsync(d.fd) })", "func() error { return nil })"}},
+	},
+	{
 		name:  "paths follow links",
 		by:    "./agent/apply ^TestDisk",
 		edits: []edit{{"agent/apply/disk.go", "flags|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC", "flags|unix.O_DIRECTORY|unix.O_CLOEXEC"}},
