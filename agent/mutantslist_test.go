@@ -250,6 +250,23 @@ var mutants = []mutant{
 		edits: []edit{{"agent/revert.go", "	if !h.trySave() {\n		h.leftover = append(h.leftover, a) // until the ledger says the same\n		return\n	}\n", "	h.trySave()\n"}},
 	},
 
+	// Somebody else.
+	{
+		name:  "what an exchange brought out is not looked at",
+		by:    "./agent/apply ^TestForeignWritesAreNeverLost$",
+		edits: []edit{{"agent/apply/moves.go", "	if info, err := dir.Stat(sibling); err == nil && identity(info) == looked {\n", "	if true {\n"}},
+	},
+	{
+		name:  "what was moved aside is not looked at",
+		by:    "./agent/apply ^TestForeignWritesAreNeverLost$",
+		edits: []edit{{"agent/apply/moves.go", "	if info, err := dir.Stat(shelved(name)); err == nil && identity(info) == looked {\n", "	if true {\n"}},
+	},
+	{
+		name:  "foreign files are not moved aside",
+		by:    "./agent/apply ^TestForeignWritesAreNeverLost$",
+		edits: []edit{{"agent/apply/moves.go", "		return setAside(dir, name)\n", "		return dir.Remove(name)\n"}},
+	},
+
 	// The real disk.
 	{
 		name:  "the real disk does not sync files",

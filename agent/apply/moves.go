@@ -133,8 +133,15 @@ func settle(dir Dir, m Move, next func(trio) (op, error)) error {
 		if err != nil || o == none {
 			return err
 		}
-		if err := do(dir, m, o, s); err != nil {
+		err = do(dir, m, o, s)
+		if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+			continue // somebody was quicker: look again
+		}
+		if err != nil {
 			return fmt.Errorf("cannot %s: %w", o, err)
+		}
+		if o == leaveP {
+			return nil
 		}
 	}
 	return fmt.Errorf("cannot settle it in %d steps: %w", maxOps, ErrForeign)
@@ -163,14 +170,11 @@ func do(dir Dir, m Move, o op, s trio) error {
 	name := path.Base(m.Path)
 	switch o {
 	case exchange:
-		if err := dir.Exchange(staged(name), name); err != nil {
-			return err
-		}
-		return verifySwap(dir, m, s)
+		return swap(dir, name, staged(name), s.T)
 	case undo:
-		return dir.Exchange(staged(name), name)
+		return lookAgain(swap(dir, name, staged(name), s.T))
 	case swapBack:
-		return dir.Exchange(shelved(name), name)
+		return lookAgain(swap(dir, name, shelved(name), s.T))
 	case overlay:
 		return dir.Replace(staged(name), name)
 	case overBack:
@@ -182,12 +186,12 @@ func do(dir Dir, m Move, o op, s trio) error {
 	case place:
 		return dir.Rename(staged(name), name)
 	case retire:
-		return dir.Rename(name, shelved(name))
+		return retireTarget(dir, name, s.T)
 	case bringOld:
 		return dir.Rename(shelved(name), name)
 	case dropT:
 		return dir.Remove(name)
-	case dropP:
+	case dropP, leaveP:
 		return dir.Remove(staged(name))
 	case dropB:
 		return dir.Remove(shelved(name))
@@ -197,17 +201,42 @@ func do(dir Dir, m Move, o op, s trio) error {
 	panic("internal error: no such operation: " + string(o))
 }
 
-// verifySwap closes the gap between looking and exchanging: when what came out
-// is not what was looked at, it goes straight back.
-func verifySwap(dir Dir, m Move, s trio) error {
-	info, err := dir.Stat(staged(path.Base(m.Path)))
-	if err == nil && identity(info) == s.T {
+// swap exchanges the target and a sibling, and closes the gap between looking and
+// exchanging: when what came out is not what was looked at, it goes straight back.
+func swap(dir Dir, name, sibling string, looked ID) error {
+	if err := dir.Exchange(sibling, name); err != nil {
+		return err
+	}
+	if info, err := dir.Stat(sibling); err == nil && identity(info) == looked {
 		return nil
 	}
-	if back := dir.Exchange(staged(path.Base(m.Path)), path.Base(m.Path)); back != nil {
+	if back := dir.Exchange(sibling, name); back != nil {
 		return fmt.Errorf("%w, and it cannot go back: %v", ErrForeign, back)
 	}
 	return ErrForeign
+}
+
+// retireTarget is the same for a target that is only moved aside.
+func retireTarget(dir Dir, name string, looked ID) error {
+	if err := dir.Rename(name, shelved(name)); err != nil {
+		return err
+	}
+	if info, err := dir.Stat(shelved(name)); err == nil && identity(info) == looked {
+		return nil
+	}
+	if back := dir.Rename(shelved(name), name); back != nil {
+		return fmt.Errorf("%w, and it cannot go back: %v", ErrForeign, back)
+	}
+	return ErrForeign
+}
+
+// lookAgain makes a foreign change on the way back no error: the next look decides
+// what becomes of it.
+func lookAgain(err error) error {
+	if err == ErrForeign {
+		return nil
+	}
+	return err
 }
 
 // setAside keeps what a person or a program wrote over a managed path. An older

@@ -72,6 +72,7 @@ const (
 	undo     op = "exchange the target and the staged file back"
 	dropT    op = "remove the target"
 	dropP    op = "remove the staged file"
+	leaveP   op = "remove the last trace of the attempt" // the path is as somebody else left it
 	dropB    op = "remove the old file"
 	asideT   op = "move a foreign file out of the way"
 )
@@ -157,6 +158,9 @@ func (m Move) forwardRemoval(s trio) (op, error) {
 // it is reached. A foreign file in the way is moved aside, never lost.
 func (m Move) backward(s trio, swaps bool) (op, error) {
 	if !m.isBefore(s.T) && !m.isOurs(s.T) && m.untouched(s) {
+		if s.T.none() && !s.P.none() {
+			return leaveP, nil // somebody else removed it
+		}
 		return m.sweep(s), nil
 	}
 	switch {
@@ -169,10 +173,9 @@ func (m Move) backward(s trio, swaps bool) (op, error) {
 		return m.sweep(s), nil
 	case m.isBefore(s.T):
 		return m.sweep(s), nil
+	case !s.T.none() && !m.isOurs(s.T) && !m.isBefore(s.B) && !m.isBefore(s.P):
+		return m.sweep(s), nil // somebody else replaced what stood there, and theirs stays
 	case !s.T.none() && !m.isOurs(s.T):
-		if !m.isBefore(s.B) && !m.isBefore(s.P) {
-			return none, fmt.Errorf("cannot put it back: %w", ErrLost)
-		}
 		return asideT, nil
 	case m.isBefore(s.B):
 		switch {
@@ -182,7 +185,9 @@ func (m Move) backward(s trio, swaps bool) (op, error) {
 			return swapBack, nil
 		}
 		return overBack, nil
-	case m.isBefore(s.P) && !s.T.none():
+	case m.isBefore(s.P) && s.T.none():
+		return place, nil
+	case m.isBefore(s.P):
 		return undo, nil
 	}
 	return none, fmt.Errorf("cannot put it back: %w", ErrLost)
