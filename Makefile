@@ -33,6 +33,7 @@ test: deps
 unit:
 	go vet ./... && go vet -tags e2e ./e2e/... && go vet -tags e2e_host ./units/bus ./agent/apply && go vet -tags mutants ./agent
 	go test -timeout 15m ./...
+	go test -tags mutants ./agent -run '^TestMutantsApply$$'
 
 # Where goroutines are. Not package agent: its children have memory limits that the
 # detector's own memory breaks, and the sweep would take an hour.

@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"text/tabwriter"
 	"time"
 )
 
@@ -39,10 +40,27 @@ func TestMutants(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var table strings.Builder
+	columns := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
 	for _, m := range mutants {
 		if strings.Contains(m.name, *mutantOnly) {
-			t.Run(m.name, func(t *testing.T) { m.mustDie(t, root) })
+			fate := "SURVIVES"
+			t.Run(m.name, func(t *testing.T) { fate = m.mustDie(t, root) })
+			fmt.Fprintf(columns, "%s\t%s\n", m.name, fate)
 		}
+	}
+	_ = columns.Flush() // a strings.Builder takes it all
+	t.Log("\n" + table.String())
+}
+
+// TestMutantsApply notices at once that the list is behind the source.
+func TestMutantsApply(t *testing.T) {
+	root, err := filepath.Abs("..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range mutants {
+		t.Run(m.name, func(t *testing.T) { m.overlay(t, root) })
 	}
 }
 
@@ -51,7 +69,8 @@ var (
 	failLine  = regexp.MustCompile(`--- FAIL: (\S+)`)
 )
 
-func (m mutant) mustDie(t *testing.T, root string) {
+// mustDie says in the columns of the table how the mutant was caught.
+func (m mutant) mustDie(t *testing.T, root string) string {
 	pkg, tests, _ := strings.Cut(m.by, " ")
 	args := []string{"test", "-overlay", m.overlay(t, root), "-count=1", "-timeout=10m", "-run", tests, pkg}
 	if m.by == sweeping {
@@ -64,8 +83,7 @@ func (m mutant) mustDie(t *testing.T, root string) {
 	failed := failLine.FindSubmatch(out)
 	switch {
 	case err == nil && m.spare != "":
-		t.Logf("it survives, as it may: %s", m.spare)
-		return
+		return "survives, as it may: " + m.spare
 	case err == nil:
 		t.Fatalf("it survives %s", m.by)
 	case failed == nil && !strings.Contains(string(out), "panic: "):
@@ -80,12 +98,12 @@ func (m mutant) mustDie(t *testing.T, root string) {
 	}
 	points := ""
 	if swept := sweptLine.FindSubmatch(out); swept != nil {
-		points = " after " + string(swept[1]) + " crash points"
+		points = "after " + string(swept[1]) + " crash points"
 	}
-	t.Logf("caught by %s%s, %s with the build", what, points, time.Since(began).Round(100*time.Millisecond))
-	if testing.Verbose() && *mutantOnly != "" {
+	if *mutantOnly != "" {
 		t.Logf("%s", out)
 	}
+	return fmt.Sprintf("%s\t%s\t%s with the build", what, points, time.Since(began).Round(100*time.Millisecond))
 }
 
 // overlay writes the changed files and tells the compiler to take them instead.

@@ -37,13 +37,13 @@ var mutants = []mutant{
 	{
 		name:  "the start does not sync what it builds on",
 		by:    sweeping,
-		edits: []edit{{"agent/recover.go", "if err := h.State.Sync(); err != nil {", "if err := error(nil); err != nil {"}},
+		edits: []edit{{"agent/recover.go", "	if err := h.State.Sync(); err != nil {\n		return fmt.Errorf(\"cannot sync the state directory: %w\", err)\n	}\n	var err error\n", "	var err error\n"}},
 	},
 	{
 		name: "no note before the stage",
 		by:   sweeping,
 		edits: []edit{
-			{"agent/deploy.go", "if err := a.note(h.State); err != nil {", "if a.phase, a.tries = PhaseStage, 1; a.phase == \"\" {"},
+			{"agent/deploy.go", "	err = a.note(h.State)\n", "	a.phase, a.tries = PhaseStage, 1\n"},
 			noteMayBeGone,
 		},
 	},
@@ -51,7 +51,7 @@ var mutants = []mutant{
 		name: "no intent, only a record of each later phase",
 		by:   sweeping,
 		edits: []edit{
-			{"agent/attempt.go", "	if err := a.write(dir); err != nil {\n		a.phase = PhaseStage\n		return err\n	}", "	if a.phase == PhaseApply {\n		return nil\n	}"},
+			{"agent/attempt.go", "	a.phase, a.tries = PhaseApply, 1\n	if err := a.write(dir); err != nil {\n		return err\n	}\n", "	a.phase, a.tries = PhaseApply, 1\n	if a.phase == PhaseApply {\n		return nil\n	}\n"},
 			{"agent/attempt.go", "	if err := dir.Rename(a.file(), attemptName(a.Number, phase, tries)); err != nil {", "	old := a.file()\n	a.phase, a.tries = phase, tries\n	if err := a.write(dir); err != nil {"},
 			{"agent/attempt.go", "	if err := dir.Sync(); err != nil {\n		return fmt.Errorf(\"cannot record phase", "	_ = dir.Remove(old)\n	if err := dir.Sync(); err != nil {\n		return fmt.Errorf(\"cannot record phase"},
 			{"agent/attempt.go", "	if err := dir.Sync(); err != nil {\n		return fmt.Errorf(\"cannot remove the record", "	_ = dir.Remove(attemptName(a.Number, PhaseStage, 1))\n	if err := dir.Sync(); err != nil {\n		return fmt.Errorf(\"cannot remove the record"},
@@ -60,7 +60,7 @@ var mutants = []mutant{
 	{
 		name:  "the intent comes before the stage",
 		by:    sweeping,
-		edits: []edit{{"agent/deploy.go", "	err = apply.Stage(h.Disk, a.Moves, content)\n	if err == nil {\n		err = a.intend(h.State)\n	}", "	err = a.intend(h.State)\n	if err == nil {\n		err = apply.Stage(h.Disk, a.Moves, content)\n	}"}},
+		edits: []edit{{"agent/deploy.go", "	if err == nil {\n		err = apply.Stage(h.Disk, a.Moves, content)\n	}\n	if err == nil {\n		err = h.commence(a)\n	}\n", "	if err == nil {\n		err = h.commence(a)\n	}\n	if err == nil {\n		err = apply.Stage(h.Disk, a.Moves, content)\n	}\n"}},
 	},
 	{
 		name: "the note goes before the intent is there",
@@ -115,7 +115,7 @@ var mutants = []mutant{
 	{
 		name:  "a revert does not reload systemd",
 		by:    sweeping,
-		edits: []edit{{"agent/revert.go", "	if err := h.Manager.DaemonReload(ctx); err != nil {", "	if err := error(nil); err != nil {"}},
+		edits: []edit{{"agent/revert.go", "	if err := h.Manager.DaemonReload(ctx); err != nil {\n		return errors.Join(", "	if err := error(nil); err != nil {\n		return errors.Join("}},
 	},
 	{
 		name:  "the rejection is written after the revert",
@@ -148,19 +148,19 @@ var mutants = []mutant{
 		name: "an interrupted apply goes on as a watch",
 		by:   sweeping,
 		edits: []edit{
-			{"agent/recover.go", "	case PhaseWatch:\n		if h.Boot", "	case PhaseWatch, PhaseApply:\n		if h.Boot"},
-			{"agent/recover.go", "	case PhaseApply:\n		_, err = h.takeBack(ctx, h.interrupted(), Evidence{Cause: CauseInterrupted, Reason: \"interrupted while it was applied\"})\n	case PhaseKeep:", "	case PhaseKeep:"},
+			{"agent/recover.go", "	case PhaseWatch:\n		if a.tries", "	case PhaseWatch, PhaseApply:\n		if a.tries"},
+			{"agent/recover.go", "	case PhaseApply:\n		_, err = h.judge(ctx, h.interrupted(\"interrupted while it was applied\"))\n", ""},
 		},
 	},
 	{
 		name:  "a watch goes on in another boot",
 		by:    "./agent ^TestRebootInTheWatchIsUndone$",
-		edits: []edit{{"agent/recover.go", "if h.Boot == a.Boot && a.tries", "if a.tries"}},
+		edits: []edit{{"agent/recover.go", "	return h.Boot == a.Boot && h.asRecorded(ctx, a)\n", "	return h.asRecorded(ctx, a)\n"}},
 	},
 	{
 		name:  "a watch goes on whatever stands on the host",
 		by:    "./agent ^TestCrashOfAnUnmanagedUnitWhileTheDaemonIsDown$",
-		edits: []edit{{"agent/recover.go", "a.tries < maxTries && h.asRecorded(ctx, a)", "a.tries < maxTries"}},
+		edits: []edit{{"agent/recover.go", "	return h.Boot == a.Boot && h.asRecorded(ctx, a)\n", "	return h.Boot == a.Boot\n"}},
 	},
 	{
 		name:  "the verdict keep is not recorded first",
