@@ -35,10 +35,11 @@ unit:
 	go test -timeout 15m ./...
 	go test -tags mutants ./agent -run '^TestMutantsApply$$'
 
-# Where goroutines are. Not package agent: its children have memory limits that the
-# detector's own memory breaks, and the sweep would take an hour.
+# Where goroutines are. Of package agent the watch and the webhook: its children have
+# memory limits that the detector's own memory breaks, and the sweep would take an hour.
 race:
 	CGO_ENABLED=1 go test -race -timeout 10m ./agent/health ./agent/source ./units/... ./metrics
+	CGO_ENABLED=1 go test -race -timeout 10m ./agent -run 'Guard|Network|Commit|Check|Probation|WayBack|Webhook|Nudges' -skip 'Proven|Child|Sweep'
 
 # Tests on real hosts. RUN= picks some. The second package is the first one again,
 # a version later, for the upgrades.

@@ -179,14 +179,21 @@ func (h *Host) nextNumber() int {
 }
 
 // keepUp asks that units which the overtaken attempt may have taken down are up
-// again, also when the new target does not name them.
+// again, and that those are down which it was about to stop, also when the new
+// target does not name them.
 func (h *Host) keepUp(to plan.State) {
 	if h.Open == nil {
 		return
 	}
 	for name, was := range h.Open.Before.Units {
-		if _, named := to.Units[name]; !named && was.Active {
+		_, named := to.Units[name]
+		_, asked := h.Open.After.Units[name]
+		switch {
+		case named:
+		case was.Active:
 			to.Units[name] = plan.Unit{Active: true, After: was.After, Binds: was.Binds}
+		case asked:
+			to.Units[name] = plan.Unit{}
 		}
 	}
 }

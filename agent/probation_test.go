@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,9 @@ type probation struct {
 	h       *Host
 	offline bool
 	red     map[string]bool // programs of checks that fail
-	tried   map[string]int
+
+	mu    sync.Mutex // checks run side by side
+	tried map[string]int
 }
 
 func newProbation(t *testing.T) *probation {
@@ -54,7 +57,9 @@ func (p *probation) reach(context.Context) error {
 }
 
 func (p *probation) exec(_ context.Context, check plan.Check) ([]byte, error) {
+	p.mu.Lock()
 	p.tried[check.Exec[0]]++
+	p.mu.Unlock()
 	if p.red[check.Exec[0]] {
 		return []byte("the database is gone\n"), errors.New("exit status 1")
 	}

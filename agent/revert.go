@@ -39,6 +39,10 @@ func (h *Host) takeBack(ctx context.Context, verdict Verdict, e Evidence) (Outco
 func (h *Host) putBack(ctx context.Context, reason string) (Outcome, error) {
 	a := h.Open
 	h.tell(StageReverting, a.Commit)
+	// What a newer commit staged in vain may stand in directories that are to go.
+	if err := h.makeWay(); err != nil {
+		h.Log.Warn("what an attempt left that never began stays for now", "err", err)
+	}
 	rejected := a.phase == PhaseRevert
 	err := h.restore(ctx, a)
 	h.noteAside(a)

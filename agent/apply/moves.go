@@ -27,7 +27,7 @@ const maxOps = 12
 // durable before the first call. It stops at the first path that somebody else
 // changed.
 func Forward(disk FS, moves []Move) error {
-	return walk(disk, moves, func(m Move, dir Dir, swaps bool) error {
+	return walk(disk, moves, comesOrGoes, func(m Move, dir Dir, swaps bool) error {
 		switch {
 		case m.removesDirectory():
 			return nil // done when the attempt is kept: making it again would need space
@@ -45,7 +45,7 @@ func Backward(disk FS, moves []Move) error {
 	for i, m := range moves {
 		back[len(moves)-1-i] = m // what stands in a directory goes before the directory
 	}
-	return walk(disk, back, func(m Move, dir Dir, swaps bool) error {
+	return walk(disk, back, comesOrGoes, func(m Move, dir Dir, swaps bool) error {
 		switch {
 		case m.makesDirectory():
 			return removeDirectory(dir, path.Base(m.Path))
@@ -61,7 +61,7 @@ func Backward(disk FS, moves []Move) error {
 func Finish(disk FS, moves []Move) error {
 	last := append([]Move(nil), moves...)
 	sort.SliceStable(last, func(i, j int) bool { return last[i].Path > last[j].Path })
-	return walk(disk, last, func(m Move, dir Dir, _ bool) error {
+	return walk(disk, last, comesOrGoes, func(m Move, dir Dir, _ bool) error {
 		switch {
 		case m.removesDirectory():
 			return removeDirectory(dir, path.Base(m.Path))
@@ -83,9 +83,14 @@ func (m Move) removesDirectory() bool {
 	return m.After.Kind == plan.Absent && (m.Before.Kind == plan.Directory || m.OldDir)
 }
 
+// comesOrGoes is a path that is absent before or after the attempt, and its
+// directory may be as well.
+func comesOrGoes(m Move) bool { return m.Before.Kind == plan.Absent || m.After.Kind == plan.Absent }
+
 // walk calls f for each move with its open directory, and then syncs each
-// directory once. A directory that is not there holds nothing to move.
-func walk(disk FS, moves []Move, f func(m Move, dir Dir, swaps bool) error) error {
+// directory once. A directory that is not there holds nothing to move, where gone
+// says that this may be so.
+func walk(disk FS, moves []Move, gone func(Move) bool, f func(m Move, dir Dir, swaps bool) error) error {
 	var errs []error
 	open := map[string]Dir{}
 	defer func() {
@@ -100,7 +105,7 @@ func walk(disk FS, moves []Move, f func(m Move, dir Dir, swaps bool) error) erro
 		if dir == nil {
 			var err error
 			dir, err = disk.OpenDir(parent)
-			if errors.Is(err, fs.ErrNotExist) && (m.Before.Kind == plan.Absent || m.After.Kind == plan.Absent) {
+			if errors.Is(err, fs.ErrNotExist) && gone(m) {
 				continue
 			}
 			if err != nil {

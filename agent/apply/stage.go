@@ -245,7 +245,9 @@ func (m *Move) pin(dir Dir, name string) error {
 func Unstage(disk FS, moves []Move) error {
 	back := slices.Clone(moves)
 	slices.Reverse(back)
-	return walk(disk, back, func(m Move, dir Dir, _ bool) error {
+	// Where the directory is gone, what was staged in it is: a revert may have come between.
+	gone := func(Move) bool { return true }
+	return walk(disk, back, gone, func(m Move, dir Dir, _ bool) error {
 		name := path.Base(m.Path)
 		if m.Stays || m.Back {
 			return nil

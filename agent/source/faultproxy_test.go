@@ -115,10 +115,10 @@ type countingWriter struct {
 	n  *atomic.Int64
 }
 
+// Write counts first: who has read the bytes may look at the count.
 func (w countingWriter) Write(p []byte) (int, error) {
-	n, err := w.to.Write(p)
-	w.n.Add(int64(n))
-	return n, err
+	w.n.Add(int64(len(p)))
+	return w.to.Write(p)
 }
 
 // through is a remote whose connections go through the proxy.
