@@ -176,13 +176,13 @@ const inARow = 10
 // onePass is a pass with what comes before and after it: what a start or a failure
 // left open, what people asked for, and the watch of an attempt, which a newer
 // commit may interrupt and which then goes on until there is a verdict.
-func (d *daemon) onePass(ctx context.Context, first bool) Outcome {
+func (d *daemon) onePass(ctx context.Context) Outcome {
 	d.waiting = nil
 	// Before anything else: the open attempt may be that of another machine.
 	if outcome, stop := d.settleIdentity(); stop {
 		return outcome
 	}
-	if err := d.mend(ctx, first); err != nil {
+	if err := d.mend(ctx); err != nil {
 		return failed(err)
 	}
 	if err := d.heed(); err != nil {
@@ -211,9 +211,9 @@ func (d *daemon) onePass(ctx context.Context, first bool) Outcome {
 
 // mend ends an attempt that a crash, or a failure to write the record, left
 // between two phases. A watch is begun anew only after a start of the daemon.
-func (d *daemon) mend(ctx context.Context, first bool) error {
+func (d *daemon) mend(ctx context.Context) error {
 	open := d.host.Open
-	if first || open != nil && !d.host.isWatching() && open.phase != PhaseHeld && open.phase != PhaseStay {
+	if !d.host.recovered || open != nil && !d.host.isWatching() && open.phase != PhaseHeld && open.phase != PhaseStay {
 		_, err := d.host.Recover(ctx)
 		return err
 	}

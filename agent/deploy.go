@@ -225,7 +225,7 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 	h.tell(StageApplying, a.Commit)
 	h.Ledger.CameUp = map[string]string{}
 	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, Done: func(ctx context.Context, wave []apply.Started) error {
-		return h.waveDone(ctx, a, wave)
+		return h.waveDone(ctx, a, wave, n)
 	}}
 	if err := jobs.Stop(ctx, p.Stop); err != nil {
 		return err
@@ -268,13 +268,14 @@ func (h *Host) observeSuspects(ctx context.Context, a *Attempt, target *plan.Tar
 }
 
 // waveDone records what the units of a wave run with, and lets them settle.
-func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) error {
+func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started, n now) error {
 	var watched []health.Watched
 	for _, s := range wave {
 		a.cameUp[s.Step.Unit] = s.Unit
 		h.Ledger.CameUp[s.Step.Unit] = s.Unit.Invocation
 		if want, ours := a.After.Units[s.Step.Unit]; ours {
-			h.record(s.Step.Unit, Started{Invocation: s.Unit.Invocation, Inputs: want.Inputs})
+			inputs := a.readAtStart(want, n.state.Units[s.Step.Unit])
+			h.record(s.Step.Unit, Started{Invocation: s.Unit.Invocation, Inputs: inputs})
 		}
 		watched = append(watched, a.watched(s.Step.Unit, s.Unit))
 	}
@@ -287,6 +288,18 @@ func (h *Host) waveDone(ctx context.Context, a *Attempt, wave []apply.Started) e
 		}
 	}
 	return nil
+}
+
+// readAtStart is what a unit that this attempt started has read. What it read
+// before counts too where the commit does not ask for it any more: until the
+// commit is good, another one may have to undo just that.
+func (a *Attempt) readAtStart(want, was plan.Unit) map[string]string {
+	inputs := map[string]string{}
+	for p := range was.Inputs {
+		inputs[p] = a.After.Paths[p].Fingerprint()
+	}
+	maps.Copy(inputs, want.Inputs)
+	return inputs
 }
 
 func (h *Host) record(unit string, run Started) {

@@ -47,6 +47,8 @@ type Host struct {
 	Anchor *Anchor  // nil when no commit was good yet
 	Open   *Attempt // nil when no attempt is open
 
+	recovered bool // what an earlier process left open was dealt with
+
 	anchorFault string // why the anchor is not to be had, "" when it is
 
 	leftover []*Attempt // records that must go before the next attempt, the oldest first

@@ -14,8 +14,8 @@ func (d *daemon) loop(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	first, owed := true, false // owed: somebody asked for a reload during a pass
-	asked := false             // the same, for a look only
+	owed := false  // somebody asked for a reload during a pass
+	asked := false // the same, for a look only
 	dirs := findPlaces(d.cfg)
 	timer := time.NewTimer(0)
 	alive := time.NewTicker(beat)
@@ -49,8 +49,7 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			d.looked(time.Now())
 			done = make(chan Outcome, 1)
-			go func(first bool) { done <- d.onePass(ctx, first) }(first)
-			first = false
+			go func() { done <- d.onePass(ctx) }()
 		case outcome := <-done:
 			done = nil
 			delay := d.finished(outcome)

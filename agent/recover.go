@@ -86,8 +86,10 @@ func (h *Host) sweepState() error {
 }
 
 // Recover goes on with an open attempt after a start of the daemon: it ends it
-// or, when its watch can be begun again, leaves it open and answers true.
+// or, when its watch can be begun again, leaves it open and answers true. Where it
+// fails it must be called again: nobody has made sure yet that a watch means anything.
 func (h *Host) Recover(ctx context.Context) (watch bool, err error) {
+	defer func() { h.recovered = h.recovered || err == nil }()
 	a := h.Open
 	if a == nil {
 		return false, nil

@@ -20,7 +20,7 @@ import (
 )
 
 var (
-	faultTales = flag.Uint64("sweep.faults", 30, "scenarios for TestSweepFaults")
+	faultTales = flag.Uint64("sweep.faults", 80, "scenarios for TestSweepFaults")
 	faultSeed  = flag.Uint64("sweep.faultseed", 0, "first seed of TestSweepFaults; 0: a fixed one")
 	faultOnly  = flag.Bool("sweep.faultone", false, "run only the scenario of -sweep.faultseed, and tell its story")
 )
@@ -238,15 +238,14 @@ func (l *life) passes(c *plan.Target) (last Outcome) {
 // the commit.
 func (l *life) pass(c *plan.Target) (Outcome, error) {
 	ctx := context.Background()
-	starts := l.h == nil
-	if starts {
+	if l.h == nil {
 		h, err := l.w.host()
 		if err != nil {
 			return Outcome{}, err
 		}
 		l.h = h
 	}
-	if open := l.h.Open; starts || open != nil && open.phase != PhaseWatch && open.phase != PhaseHeld {
+	if open := l.h.Open; !l.h.recovered || open != nil && open.phase != PhaseWatch && open.phase != PhaseHeld {
 		if _, err := l.h.Recover(ctx); err != nil {
 			return Outcome{}, err
 		}

@@ -296,7 +296,7 @@ func deployTarget(h *Host, t *plan.Target) (Outcome, error) {
 		}
 		return Outcome{Result: ResultRejected, Reason: r.Reason}, nil
 	}
-	if h.Open != nil && h.Open.Digest == digest {
+	if h.isWatching() && h.Open.Digest == digest {
 		return h.watch(ctx)
 	}
 	if h.Open == nil && h.Ledger.Good != nil && h.Ledger.Good.Digest == digest {
