@@ -46,6 +46,9 @@ func (h *Host) begin(ctx context.Context, w wanted, n *now) (plan.Plan, error) {
 	}
 	// Once more, now that what systemd will take along is known as well.
 	p = plan.Diff(n.state, w.to, nil)
+	if p.Reload == "" && h.Open != nil && h.Open.phase == PhaseHeld {
+		p.Reload = "the attempt that could not be taken back may have left other unit files loaded"
+	}
 	if err := h.observeTriggered(ctx, w.target.Services, n); err != nil {
 		return p, err
 	}
