@@ -43,60 +43,39 @@ type FileDiff struct {
 // It changes nothing, and has a cache of its own.
 func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, error) {
 	p := Preview{Host: cfg.Host}
-	d, closeAll, err := previewer(cfg, manager)
-	if err != nil {
-		return p, err
-	}
-	defer closeAll()
-	facts, err := d.collectFacts(ctx)
-	if err != nil {
-		return p, err
-	}
-	d.keys = d.keyring.look(d.cfg)
-	if err := d.readTrust(); err != nil {
-		return p, err
-	}
-	newest, err := d.newest(ctx)
-	if err != nil {
-		return p, err
-	}
-	reply, err := d.render(ctx, newest, facts)
-	p.Commit, p.Subject, p.Signer = newest.tip.Commit, reply.Info.Subject, reply.Signer
-	if err != nil {
-		return p, err
-	}
-	return p, d.previewOf(ctx, reply, &p)
+	err := p.compare(ctx, cfg, manager, func(d *daemon, facts manifest.Facts) (RenderReply, error) {
+		if err := d.readTrust(); err != nil {
+			return RenderReply{}, err
+		}
+		newest, err := d.newest(ctx)
+		if err != nil {
+			return RenderReply{}, err
+		}
+		reply, err := d.render(ctx, newest, facts)
+		p.Commit, p.Subject, p.Signer = newest.tip.Commit, reply.Info.Subject, reply.Signer
+		return reply, err
+	})
+	return p, err
 }
 
 // PlanRollback is PlanHere for a commit that was good on this host, given as to
 // RequestRollback. It reads the daemon's own clones.
 func PlanRollback(ctx context.Context, cfg Config, manager units.Manager, commit string) (Preview, error) {
 	p := Preview{Host: cfg.Host}
-	d, closeAll, err := previewer(cfg, manager)
-	if err != nil {
-		return p, err
-	}
-	defer closeAll()
-	to, err := d.host.Ledger.pastGood(commit, d.host.Open)
-	if err != nil {
-		return p, err
-	}
-	facts, err := d.collectFacts(ctx)
-	if err != nil {
-		return p, err
-	}
-	d.keys = d.keyring.look(d.cfg)
-	if err := d.readTrust(); err != nil {
-		return p, err
-	}
-	clones := newOrigins(cfg)
-	defer closeOrigins(clones)
-	reply, err := d.renderFromClones(ctx, seen{tip: source.Tip{Commit: to.Commit}, from: clones, past: true}, facts)
-	p.Commit, p.Subject = to.Commit, reply.Info.Subject
-	if err != nil {
-		return p, err
-	}
-	err = d.previewOf(ctx, reply, &p)
+	err := p.compare(ctx, cfg, manager, func(d *daemon, facts manifest.Facts) (RenderReply, error) {
+		to, err := d.host.Ledger.pastGood(commit, d.host.Open)
+		if err != nil {
+			return RenderReply{}, err
+		}
+		if err := d.readTrust(); err != nil {
+			return RenderReply{}, err
+		}
+		clones := newOrigins(cfg)
+		defer closeOrigins(clones)
+		reply, err := d.renderFromClones(ctx, seen{tip: source.Tip{Commit: to.Commit}, from: clones, past: true}, facts)
+		p.Commit, p.Subject = to.Commit, reply.Info.Subject
+		return reply, err
+	})
 	return p, err
 }
 
@@ -104,27 +83,36 @@ func PlanRollback(ctx context.Context, cfg Config, manager units.Manager, commit
 // changes that are not committed yet.
 func PlanTree(ctx context.Context, cfg Config, manager units.Manager, dir string) (Preview, error) {
 	p := Preview{Host: cfg.Host, Subject: dir}
+	err := p.compare(ctx, cfg, manager, func(d *daemon, facts manifest.Facts) (RenderReply, error) {
+		request := d.renderRequest(facts)
+		var err error
+		if request.Tree, err = filepath.Abs(dir); err != nil {
+			return RenderReply{}, fmt.Errorf("cannot tell where %q is: %w", dir, err)
+		}
+		identities := openIdentities(d.cfg)
+		defer closeFiles(identities)
+		return RenderChild(ctx, request, identities...)
+	})
+	return p, err
+}
+
+// compare fills a preview with what is rendered for this host now.
+func (p *Preview) compare(ctx context.Context, cfg Config, manager units.Manager, render func(*daemon, manifest.Facts) (RenderReply, error)) error {
 	d, closeAll, err := previewer(cfg, manager)
 	if err != nil {
-		return p, err
+		return err
 	}
 	defer closeAll()
 	facts, err := d.collectFacts(ctx)
 	if err != nil {
-		return p, err
+		return err
 	}
 	d.keys = d.keyring.look(d.cfg)
-	request := d.renderRequest(facts)
-	if request.Tree, err = filepath.Abs(dir); err != nil {
-		return p, fmt.Errorf("cannot tell where %q is: %w", dir, err)
-	}
-	identities := openIdentities(d.cfg)
-	defer closeFiles(identities)
-	reply, err := RenderChild(ctx, request, identities...)
+	reply, err := render(d, facts)
 	if err != nil {
-		return p, err
+		return err
 	}
-	return p, d.previewOf(ctx, reply, &p)
+	return d.previewOf(ctx, reply, p)
 }
 
 // previewOf is the preview of what was rendered, or of what is wrong with it.

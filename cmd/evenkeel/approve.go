@@ -41,11 +41,7 @@ Exit codes:
 			case err != nil:
 				return failed(err, "are you root?")
 			}
-			if err := wakeDaemon(agent.StatusFile); err != nil {
-				return &exit{code: exitFound, err: err, hint: "the answer is written; \"systemctl start evenkeel\" acts on it"}
-			}
-			u.say("approved %s; \"evenkeel status\" tells how it goes", short(q.Commit))
-			return nil
+			return asked(u, "approved "+short(q.Commit))
 		},
 	}
 }

@@ -27,11 +27,7 @@ Exit codes:
 			if err := agent.RequestRetry(cfg); err != nil {
 				return failed(err, "are you root?")
 			}
-			if err := wakeDaemon(agent.StatusFile); err != nil {
-				return &exit{code: exitFound, err: err, hint: "the request is written; \"systemctl start evenkeel\" acts on it"}
-			}
-			u.say("asked; \"evenkeel status\" tells how it goes")
-			return nil
+			return asked(u, "asked")
 		},
 	}
 }
