@@ -165,7 +165,7 @@ var mutants = []mutant{
 	{
 		name:  "the verdict keep is not recorded first",
 		by:    sweeping,
-		edits: []edit{{"agent/deploy.go", "	if err := h.Open.move(h.State, PhaseKeep); err != nil {", "	if err := error(nil); err != nil {"}},
+		edits: []edit{{"agent/keep.go", "	if err := h.Open.move(h.State, PhaseKeep); err != nil {", "	if err := error(nil); err != nil {"}},
 	},
 
 	{

@@ -1,0 +1,56 @@
+package agent
+
+import "evenkeel/agent/apply"
+
+// keep makes the open attempt's target the good one. The rename comes first:
+// from then on there is no way back.
+func (h *Host) keep(e Evidence) (Outcome, error) {
+	if err := h.Open.move(h.State, PhaseKeep); err != nil {
+		return Outcome{}, err
+	}
+	if err := h.finishKeep(e.Except); err != nil {
+		return Outcome{}, err
+	}
+	return Outcome{Result: ResultGood, Reason: exceptFor(e.Except)}, nil
+}
+
+// finishKeep clears what only a revert would have needed, and brings the ledger
+// up to date. It may run twice.
+func (h *Host) finishKeep(except []string) error {
+	a, l := h.Open, h.Ledger
+	unfinished := apply.Finish(h.Disk, a.Moves)
+	if err := h.moveAnchorFor(a.Past, a.Commit, a.Minimum); err != nil {
+		return err
+	}
+	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
+	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
+	l.Owned, l.Found, l.Roles, l.Key = a.Owned, a.Found, a.Roles, a.Key
+	l.Hold, l.Approved, l.CameUp = nil, nil, nil
+	delete(l.Tries, a.Commit)
+	for name, run := range l.Runs {
+		// Whatever runs here read what it should have, or the plan had restarted it.
+		if want, runs := a.After.Units[name]; runs {
+			l.Runs[name] = Started{Invocation: run.Invocation, Inputs: want.Inputs}
+		} else {
+			delete(l.Runs, name)
+		}
+	}
+	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
+		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: ResultGood, Reason: exceptFor(except), Restarts: a.Restarts})
+	}
+	if err := l.save(h.State); err != nil {
+		return err
+	}
+	h.Open = nil
+	h.dropOriginals()
+	if unfinished != nil {
+		h.Log.Warn("some old files stay beside the managed ones for now", "err", unfinished)
+		a.unfinished = true
+		h.leftover = append(h.leftover, a)
+		return nil
+	}
+	if err := h.retire(a); err != nil {
+		h.Log.Warn("the record of a finished attempt stays for now", "err", err)
+	}
+	return nil
+}
