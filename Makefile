@@ -39,7 +39,7 @@ unit:
 # memory limits that the detector's own memory breaks, and the sweep would take an hour.
 race:
 	CGO_ENABLED=1 go test -race -timeout 10m ./agent/health ./agent/source ./units/... ./metrics
-	CGO_ENABLED=1 go test -race -timeout 10m ./agent -run 'Guard|Network|Commit|Check|Probation|WayBack|Webhook|Nudges' -skip 'Proven|Child|Sweep'
+	CGO_ENABLED=1 go test -race -timeout 10m ./agent -run 'Guard|CutsTheNetwork|RedBefore|NewCheck|NotExcused|TwoBad|ProbationIs|FirstLines|WayBack|Webhook|Nudges'
 
 # Tests on real hosts. RUN= picks some. The second package is the first one again,
 # a version later, for the upgrades.
