@@ -12,6 +12,8 @@ import (
 	"runtime"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"evenkeel/agent/source"
 )
 
@@ -42,6 +44,7 @@ type pollAnswer struct {
 
 func pollInChild(stdin io.Reader, stdout io.Writer) error {
 	runtime.GOMAXPROCS(1) // it does one thing at a time; a second thread would have to be woken
+	stdin = waitable(stdin)
 	in := json.NewDecoder(io.LimitReader(stdin, maxChildRequest))
 	var request pollRequest
 	if err := in.Decode(&request); err != nil {
@@ -65,6 +68,16 @@ func pollInChild(stdin io.Reader, stdout io.Writer) error {
 		}
 	}
 	return nil
+}
+
+// waitable makes the Go runtime wait for a pipe as it waits for a connection. Else
+// a read keeps a thread in the kernel, and each look wakes another one for its work.
+func waitable(in io.Reader) io.Reader {
+	file, ok := in.(*os.File)
+	if !ok || unix.SetNonblock(int(file.Fd()), true) != nil {
+		return in
+	}
+	return os.NewFile(file.Fd(), file.Name())
 }
 
 // looker asks one remote where it stands: in this process when that is not root,

@@ -137,7 +137,10 @@ func (d *daemon) readTrust() error {
 	t := d.cfg.Trust
 	var stamps [3]string
 	for i, file := range []string{t.KeyringFile, t.AllowedSignersFile, t.RevokedKeysFile} {
-		if info, err := os.Stat(file); file != "" && err == nil {
+		if file == "" {
+			continue
+		}
+		if info, err := os.Stat(file); err == nil {
 			stamps[i] = fmt.Sprint(info.ModTime().UnixNano(), info.Size())
 		}
 	}

@@ -44,9 +44,6 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			timer.Reset(0)
 		case <-timer.C:
-			if err := dirs.lost(); err != nil {
-				return err
-			}
 			d.looked(time.Now())
 			done = make(chan Outcome, 1)
 			go func() { done <- d.onePass(ctx) }()
@@ -62,6 +59,11 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			timer.Reset(delay)
 		case <-alive.C:
+			if done == nil {
+				if err := dirs.lost(); err != nil {
+					return err
+				}
+			}
 			if d.isProgressing() {
 				_ = d.notify.Watchdog()
 			}

@@ -136,8 +136,14 @@ func (h *Host) BootUnready() {
 
 func (h *Host) boot() error {
 	// A fresh mount forgets what the kernel remembered of the disk, as a boot does.
-	if err := unix.Unmount(h.outside(""), 0); err != nil {
-		return fmt.Errorf("cannot unmount the disk: %w", err)
+	// A process that another goroutine starts at this moment has our open files until
+	// it becomes another program.
+	var busy error
+	if !Poll(bootBound, func() bool {
+		busy = unix.Unmount(h.outside(""), 0)
+		return !errors.Is(busy, unix.EBUSY)
+	}) || busy != nil {
+		return fmt.Errorf("cannot unmount the disk: %w", busy)
 	}
 	if err := h.mount(); err != nil {
 		return err
