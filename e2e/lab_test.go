@@ -71,6 +71,10 @@ func TestNetworkOfTheLabCanBeCut(t *testing.T) {
 		if err := fetch(); err != nil {
 			t.Fatalf("the host does not reach the repository: %v", err)
 		}
+		// The address does not depend on which other hosts are on the bridge.
+		if arp := h.Must("cat", "/proc/net/arp"); !strings.Contains(arp, " 02:00:0a:") {
+			t.Errorf("the bridge has a borrowed address:\n%s", arp)
+		}
 
 		h.CutNetwork()
 		if _, err := net.DialTimeout("tcp", h.Addr.String()+":1", 200*time.Millisecond); err == nil || !isTimeout(err) {

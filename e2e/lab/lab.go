@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -144,8 +145,11 @@ func (l *Lab) build() error {
 	if err := os.Mkdir(l.cgroup, 0o755); err != nil {
 		return fmt.Errorf("cannot make a control group: %w", err)
 	}
+	// Without an address of its own a bridge takes the lowest of its ports', and another
+	// one with each host that comes or goes: the others then talk to nobody for half a minute.
+	address := net.HardwareAddr(append([]byte{0x02, 0x00}, l.gateway.AsSlice()...)).String()
 	for _, args := range [][]string{
-		{"link", "add", l.name, "type", "bridge"},
+		{"link", "add", l.name, "address", address, "type", "bridge"},
 		{"addr", "add", l.gateway.String() + "/24", "dev", l.name},
 		{"link", "set", l.name, "up"},
 	} {
