@@ -54,7 +54,7 @@ func tellHere(u ui, asJSON bool) error {
 	if errors.Is(err, errNoDaemon) {
 		hint = "\"systemctl status evenkeel\" says why; \"systemctl start evenkeel\" starts it"
 		if !s.Written.IsZero() { // its last words are worth a lot at that moment
-			if err := tell(u, s, time.Now(), asJSON); err != nil && !isVerdict(err) {
+			if err := tellLastWords(u, s, time.Now(), asJSON); err != nil {
 				return err
 			}
 		}
@@ -64,12 +64,8 @@ func tellHere(u ui, asJSON bool) error {
 
 func tell(u ui, s agent.Status, now time.Time, asJSON bool) error {
 	v := verdictOf(s, now)
-	if asJSON {
-		if err := u.json(s); err != nil {
-			return failed(err, "")
-		}
-	} else {
-		u.text(renderStatus(s, v, now))
+	if err := show(u, s, v, now, asJSON); err != nil {
+		return err
 	}
 	if v.code != exitFine {
 		return &exit{code: v.code}
@@ -77,8 +73,18 @@ func tell(u ui, s agent.Status, now time.Time, asJSON bool) error {
 	return nil
 }
 
-// isVerdict reports whether the error only carries the answer's exit code.
-func isVerdict(err error) bool {
-	var e *exit
-	return errors.As(err, &e) && e.err == nil
+// tellLastWords tells what a daemon that is gone had said.
+func tellLastWords(u ui, s agent.Status, now time.Time, asJSON bool) error {
+	return show(u, s, lastWords(s, now), now, asJSON)
+}
+
+func show(u ui, s agent.Status, v verdict, now time.Time, asJSON bool) error {
+	if !asJSON {
+		u.text(renderStatus(s, v, now))
+		return nil
+	}
+	if err := u.json(s); err != nil {
+		return failed(err, "")
+	}
+	return nil
 }

@@ -57,6 +57,17 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 	return fine("OK: the host is at %s since %s%s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), exceptions(s))
 }
 
+// lastWords is the verdict when no daemon runs: what it said last may not be so
+// any more.
+func lastWords(s agent.Status, now time.Time) verdict {
+	next := ""
+	if s.Attempt != nil && s.Held == nil {
+		next = " The next start ends that attempt."
+	}
+	return verdict{exitFailed, fmt.Sprintf("STOPPED: evenkeel does not run. Its last word, at %s: %s%s",
+		ago(now, s.Written), verdictOf(s, now).sentence, next)}
+}
+
 // exceptions says that not all was well before the good commit, and still is not.
 func exceptions(s agent.Status) string {
 	if len(s.Except) == 0 {

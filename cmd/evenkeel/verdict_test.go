@@ -7,6 +7,26 @@ import (
 	"evenkeel/agent"
 )
 
+// A daemon that was killed in the middle of an attempt is not WORKING.
+func TestVerdictOfADaemonThatIsGone(t *testing.T) {
+	now := time.Date(2026, 11, 23, 3, 30, 0, 0, time.UTC)
+	good := &agent.CommitStatus{Commit: "aaaaaaaaaaaaaaaa", Subject: "Good", Since: now.Add(-2 * time.Hour)}
+	open := &agent.AttemptStatus{Commit: "bbbbbbbbbbbbbbbb", Since: now.Add(-2 * time.Minute), Try: 1}
+	for _, row := range []struct {
+		status agent.Status
+		want   string
+	}{
+		{agent.Status{Target: good, Good: good, Written: now.Add(-time.Hour)},
+			`STOPPED: evenkeel does not run. Its last word, at 02:30 (1h): OK: the host is at aaaaaaaaaaaa "Good" since 01:30 (2h).`},
+		{agent.Status{Target: &agent.CommitStatus{Commit: open.Commit}, Good: good, Attempt: open, Written: now.Add(-time.Minute)},
+			`STOPPED: evenkeel does not run. Its last word, at 03:29 (1m): WORKING: evenkeel is bringing this host to bbbbbbbbbbbb, try 1, for 2m. The next start ends that attempt.`},
+	} {
+		if got := lastWords(row.status, now); got.code != exitFailed || got.sentence != row.want {
+			t.Errorf("\n got %d %s\nwant %d %s", got.code, got.sentence, exitFailed, row.want)
+		}
+	}
+}
+
 func TestVerdict(t *testing.T) {
 	now := time.Date(2026, 11, 23, 3, 30, 0, 0, time.UTC)
 	good := &agent.CommitStatus{Commit: "aaaaaaaaaaaaaaaa", Subject: "Good", Since: now.Add(-2 * time.Hour)}
