@@ -1,8 +1,9 @@
 #!/bin/bash
 # rootfs.sh makes the root file systems that the tests boot: a minimal Debian
-# with systemd as PID 1, one for each release. It prints the folder of each.
+# with systemd as PID 1, one for each release, and one with the servers that
+# examples/fleet manages. It prints the folder of each.
 #
-#   e2e/rootfs.sh [RELEASE...]          default: bookworm trixie
+#   e2e/rootfs.sh [NAME...]          default: bookworm trixie trixie-fleet
 #
 # They are kept in ${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs, and made only
 # when they are missing or when this script asks for something else than it did.
@@ -12,6 +13,7 @@ set -euo pipefail
 
 readonly recipe=1 # raise it when what is built below changes
 readonly packages=systemd,systemd-sysv,dbus,ca-certificates,procps,iproute2
+readonly servers=nginx-light,python3,postgresql,redis-server,prometheus-node-exporter
 readonly cache=${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs
 readonly patience=900 # seconds, for one root file system
 
@@ -41,14 +43,15 @@ need_tools() {
 }
 
 build() {
-	local release=$1 root=$2 archive
+	local release=${1%-fleet} root=$2 include=$packages archive
+	if [ "$release" != "$1" ]; then include+=,$servers; fi
 	archive=$(mirror)
 	if [ -z "$archive" ]; then
 		say "cannot find a Debian archive in apt's sources"
 		return 1
 	fi
 	timeout --kill-after=10 "$patience" \
-		debootstrap --variant=minbase --include="$packages" "$release" "$root" "$archive" >&2
+		debootstrap --variant=minbase --include="$include" "$release" "$root" "$archive" >&2
 
 	# No terminal is attached to a test host: a getty would only fail and restart.
 	ln -sf /dev/null "$root/etc/systemd/system/getty@.service"
@@ -88,5 +91,5 @@ if ! flock -w $((2 * patience)) 9; then
 	say "another run holds $cache/.lock"
 	exit 1
 fi
-if [ $# -eq 0 ]; then set -- bookworm trixie; fi
-for release; do make_one "$release" 9>&-; done
+if [ $# -eq 0 ]; then set -- bookworm trixie trixie-fleet; fi
+for name; do make_one "$name" 9>&-; done

@@ -143,7 +143,7 @@ type status struct {
 	Attempt  *struct{ Commit string }
 	Refused  []string
 	Waiting  []string
-	Rejected []struct{ Commit, Reason string }
+	Rejected []rejection
 	Held     *struct {
 		Reason, Commit string
 		Paths          []string
@@ -157,13 +157,18 @@ type status struct {
 	}
 }
 
+type rejection struct {
+	Commit, Reason string
+	Evidence       []string
+}
+
 // idle reports whether nothing is under way for the commit.
 func (st status) idle(commit string) bool {
 	return st.Target.Commit == commit && st.Attempt == nil && (st.Stage == "idle" || st.Stage == "held")
 }
 
 func (st status) isRejected(commit string) bool {
-	return slices.ContainsFunc(st.Rejected, func(r struct{ Commit, Reason string }) bool { return r.Commit == commit })
+	return slices.ContainsFunc(st.Rejected, func(r rejection) bool { return r.Commit == commit })
 }
 
 // status asks the daemon; it is empty while there is none.
