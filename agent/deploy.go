@@ -30,7 +30,7 @@ func (h *Host) deploy(ctx context.Context, w wanted, n now) (Outcome, error) {
 	}
 	// From the first effect on the attempt runs to its end: a shutdown waits.
 	if err := h.carryOut(context.WithoutCancel(ctx), h.Open, p, n); err != nil {
-		return h.judge(ctx, h.blame(err))
+		return h.judge(ctx, h.blame(context.WithoutCancel(ctx), err))
 	}
 	return h.watch(ctx)
 }
@@ -335,7 +335,8 @@ func (h *Host) watch(ctx context.Context) (Outcome, error) {
 		}
 		watched = append(watched, a.watched(name, d))
 	}
-	return h.judge(ctx, h.evidence(h.Health.Watch(ctx, watched, a.Probation, a.Baseline)))
+	report := h.Health.Watch(ctx, watched, a.Probation, a.Baseline)
+	return h.judge(ctx, h.evidence(ctx, report))
 }
 
 // cameUp is a unit right after its job, so that a crash since then counts. For a

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -19,7 +20,7 @@ func (u *unsettled) Error() string { return fmt.Sprintf("%s did not stay up: %s"
 
 // blame sorts out whether a commit that was not carried out is at fault, or
 // something else was in the way.
-func (h *Host) blame(err error) Evidence {
+func (h *Host) blame(ctx context.Context, err error) Evidence {
 	var step *apply.StepError
 	var down *unsettled
 	e := h.Open.evidence(h.Ledger)
@@ -28,19 +29,21 @@ func (h *Host) blame(err error) Evidence {
 	case errors.As(err, &down):
 		e.Cause, e.Blame = CauseUnit, !down.Interrupted
 		e.Details = down.Evidence
+		return h.withJournal(ctx, e, []string{down.Unit})
 	case errors.As(err, &step):
 		e.Blame = step.Result != "" && step.Result != "canceled"
+		return h.withJournal(ctx, e, []string{step.Unit})
 	}
 	return e
 }
 
 // evidence reads a report of the watch.
-func (h *Host) evidence(r health.Report) Evidence {
+func (h *Host) evidence(ctx context.Context, r health.Report) Evidence {
 	why, details := faults(r.Findings)
 	e := h.Open.evidence(h.Ledger)
 	e.Applied, e.Cause, e.Interrupted, e.Healthy, e.Except = true, causeOf(r.Findings), r.Interrupted, r.OK, r.StillRed
 	e.Reason, e.Details = strings.Join(why, "; "), strings.Join(details, "\n")
-	return e
+	return h.withJournal(ctx, e, unitsDown(r.Findings))
 }
 
 // evidence is what is known of an attempt before anybody looked.
@@ -62,6 +65,17 @@ func causeOf(findings []health.Finding) Cause {
 		}
 	}
 	return cause
+}
+
+// unitsDown names the units that are not well themselves, whatever their checks say.
+func unitsDown(findings []health.Finding) []string {
+	var down []string
+	for _, f := range findings {
+		if f.Why != "" && f.Check == "" && f.Unit != guardName {
+			down = append(down, f.Unit)
+		}
+	}
+	return down
 }
 
 func faults(findings []health.Finding) (why, details []string) {

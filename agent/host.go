@@ -38,6 +38,10 @@ type Host struct {
 	Log      *slog.Logger
 	Phase    func(stage Stage, text string) // tells people what is going on
 
+	// Journal gives the last lines that a unit has written since a time; nil when
+	// there is no journal.
+	Journal func(ctx context.Context, unit string, since time.Time) string
+
 	Reverted func(cause Cause) // counts the attempts that are taken back
 
 	Probation time.Duration // how long a commit must prove itself at least
