@@ -47,14 +47,14 @@ var accidents = []struct {
 		make: func(s *site) {
 			s.repo.Edit("roles/db/files/etc/postgresql/17/main/conf.d/20-memory.conf.tmpl", "max_connections =", "max_connectoins =")
 		},
-		reason: "postgresql@17-main.service",
+		reason: `unrecognized configuration parameter "max_connectoins"`,
 	},
 	{
 		what: "a wrong owner of a data directory",
 		make: func(s *site) {
 			s.repo.Edit("roles/cache/role.yaml", `/srv/cache: {mode: "0750", owner: redis, group: redis}`, `/srv/cache: {mode: "0750"}`)
 		},
-		reason: "redis-server.service",
+		reason: "Permission denied",
 	},
 	{
 		what: "a disk that is full",
@@ -62,7 +62,7 @@ var accidents = []struct {
 			s.repo.Edit("roles/cache/units/redis-server.service.d/60-data.conf", "[Service]",
 				"[Service]\nExecStartPre=+/usr/bin/fallocate -l 16M /srv/small/reserve")
 		},
-		reason: "redis-server.service",
+		reason: "No space left on device",
 	},
 	{
 		what: "a certificate that expired",
