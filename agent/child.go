@@ -45,12 +45,13 @@ const (
 
 // childKind is one kind of child and its limits.
 type childKind struct {
-	name string        // the hidden first argument
-	wall time.Duration // until it is killed
-	data uint64        // bytes of memory it may write to
-	cpu  uint64        // seconds of processor time, 0 for no limit
-	work func(ctx context.Context, request []byte) (any, error)
-	loop func(stdin io.Reader, stdout io.Writer) error // in place of work: it answers until its input ends
+	name    string        // the hidden first argument
+	wall    time.Duration // until it is killed
+	data    uint64        // bytes of memory it may write to
+	cpu     uint64        // seconds of processor time, 0 for no limit
+	offline bool          // it has no network
+	work    func(ctx context.Context, request []byte) (any, error)
+	loop    func(stdin io.Reader, stdout io.Writer) error // in place of work: it answers until its input ends
 }
 
 // childKinds are all there are. RLIMIT_DATA and not RLIMIT_AS: Go reserves far
@@ -58,8 +59,8 @@ type childKind struct {
 func childKinds() []childKind {
 	return []childKind{
 		{name: "child-fetch", wall: 120 * time.Second, data: 256 << 20, cpu: 60, work: fetchInChild},
-		{name: "child-choose", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: chooseInChild},
-		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: renderInChild},
+		{name: "child-choose", wall: 30 * time.Second, data: 256 << 20, cpu: 5, offline: true, work: chooseInChild},
+		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, offline: true, work: renderInChild},
 		{name: childPoll, data: 128 << 20, loop: pollInChild},
 	}
 }
@@ -139,6 +140,9 @@ func (k childKind) limitSelf() error {
 	// By group, which is ours alone: by process it would be one thread only.
 	if err := unix.Setpriority(unix.PRIO_PGRP, 0, childNice); err != nil {
 		return fmt.Errorf("cannot lower the child's priority: %v", err)
+	}
+	if k.offline {
+		return goOffline()
 	}
 	return nil
 }
