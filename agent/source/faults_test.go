@@ -120,8 +120,8 @@ func TestServersThatMisbehave(t *testing.T) {
 			defer server.Close()
 			remote := Remote{URL: server.URL + "/repo.git", Branch: "main"}
 			for what, err := range map[string]error{
-				"Head":  second(Head(t.Context(), remote)),
-				"Fetch": second(fetchCommit(t.Context(), remote, filepath.Join(t.TempDir(), "cache"))),
+				"Head":  second(headApart(t, remote)),
+				"Fetch": second(fetchApart(t, remote, filepath.Join(t.TempDir(), "cache"), 0)),
 			} {
 				said := wantReason(t, err, row.want)
 				if strings.ContainsAny(said, "\x1b\n\x00") {
@@ -304,7 +304,9 @@ func TestAnswerLargerThanAllowed(t *testing.T) {
 		}
 	}))
 	defer endless.Close()
-	_, err := Head(t.Context(), Remote{URL: endless.URL, Branch: "main"})
+	_, err := headApart(t, Remote{URL: endless.URL, Branch: "main"})
+	wantReason(t, err, Limit)
+	_, err = fetchApart(t, Remote{URL: endless.URL, Branch: "main"}, filepath.Join(t.TempDir(), "cache"), 0)
 	wantReason(t, err, Limit)
 }
 
