@@ -249,7 +249,8 @@ func childCommand(ctx context.Context, name string, j job) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", name)
 	cmd.Args[0] = "evenkeel"
 	cmd.Dir = "/"
-	cmd.Env = childEnvironment()
+	kind, _ := childKindNamed(name)
+	cmd.Env = kind.environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: j.as.credential()}
 	cmd.ExtraFiles = j.files
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -257,13 +258,16 @@ func childCommand(ctx context.Context, name string, j job) *exec.Cmd {
 	return cmd
 }
 
-// childEnvironment passes on what reaching a server needs, and nothing else.
-func childEnvironment() []string {
+// environment passes on what reaching a server needs, to those who reach one, and
+// nothing else: the address of a proxy may hold a password.
+func (k childKind) environment() []string {
+	names := []string{"TZ"}
+	if !k.offline {
+		names = append(names,
+			"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+	}
 	env := []string{}
-	for _, name := range []string{
-		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
-		"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ",
-	} {
+	for _, name := range names {
 		if value, set := os.LookupEnv(name); set {
 			env = append(env, name+"="+value)
 		}

@@ -33,6 +33,8 @@ type errand struct {
 	Dir    string        // to fetch into, "" for polls
 	Polls  int           // after the first one, which greets
 	Within time.Duration // 0 for no other bound than the own ones
+
+	environment []string // of the process, besides ours
 }
 
 // account is what came of it.
@@ -137,6 +139,7 @@ func (e errand) run(t testing.TB) account {
 	}
 	cmd := exec.CommandContext(t.Context(), os.Args[0], apart)
 	cmd.Stdin = bytes.NewReader(input)
+	cmd.Env = append(os.Environ(), e.environment...)
 	var said bytes.Buffer
 	cmd.Stderr = &said
 	out, err := cmd.Output()

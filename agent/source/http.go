@@ -42,12 +42,13 @@ func newHTTPServer(remote Remote, at place) (*httpServer, error) {
 		client: &http.Client{
 			CheckRedirect: checkRedirect,
 			Transport: &http.Transport{
-				Proxy:               http.ProxyFromEnvironment,
-				DialContext:         dialer.DialContext,
-				TLSClientConfig:     trust,
-				TLSHandshakeTimeout: dialTime,
-				MaxIdleConns:        1,
-				IdleConnTimeout:     10 * time.Minute,
+				Proxy:                  proxyFor,
+				OnProxyConnectResponse: checkProxy,
+				DialContext:            dialer.DialContext,
+				TLSClientConfig:        trust,
+				TLSHandshakeTimeout:    dialTime,
+				MaxIdleConns:           1,
+				IdleConnTimeout:        10 * time.Minute,
 			},
 		},
 	}, nil
@@ -205,6 +206,8 @@ func (s *httpServer) setHeaders(request *http.Request, method string, v2 bool) e
 func checkResponse(response *http.Response, method string) error {
 	status := printable(response.Status, 60)
 	switch code := response.StatusCode; {
+	case code == http.StatusProxyAuthRequired:
+		return proxyRefusal(response)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return fail(AuthFailed, "the server says %s", status)
 	case code == http.StatusNotFound:
