@@ -51,7 +51,7 @@ func (d *daemon) listenForNudges() (stop func()) {
 		}
 	}}
 	hook := newWebhook(func() ([]byte, error) { return readSecretFile(at.SecretFile) }, timers.soon)
-	closeServer := d.serve("webhooks", at.Listen, &http.Server{
+	closeServer := d.serve(forWebhooks, at.Listen, &http.Server{
 		Handler: hook, ReadTimeout: maxHookTime, WriteTimeout: maxHookTime, IdleTimeout: maxHookTime, MaxHeaderBytes: maxHookHeaders,
 	})
 	return func() { closeServer(); timers.stop() }
