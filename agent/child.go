@@ -58,7 +58,7 @@ type childKind struct {
 // more addresses than it uses.
 func childKinds() []childKind {
 	return []childKind{
-		{name: "child-fetch", wall: 120 * time.Second, data: 256 << 20, cpu: 60, work: fetchInChild},
+		{name: "child-fetch", wall: 5 * time.Minute, data: 256 << 20, cpu: 60, work: fetchInChild},
 		{name: "child-choose", wall: 30 * time.Second, data: 256 << 20, cpu: 5, offline: true, work: chooseInChild},
 		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, offline: true, work: renderInChild},
 		{name: childPoll, data: 128 << 20, loop: pollInChild},
