@@ -41,6 +41,7 @@ const (
 
 	exitChildFailed = 1
 	exitChildCPU    = 3 // out of processor time; 2 is what the Go runtime ends with
+	exitChildHost   = 4 // it could not limit itself, and has read nothing
 )
 
 // childKind is one kind of child and its limits.
@@ -88,6 +89,11 @@ func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, 
 	if !is {
 		return false, 0
 	}
+	// Limits first, before a byte of the request is read.
+	if err := kind.limitSelf(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return true, exitChildHost
+	}
 	if err := kind.serve(stdin, stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", kind.name, err)
 		return true, exitChildFailed
@@ -95,11 +101,8 @@ func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, 
 	return true, 0
 }
 
-// serve is the child's side: limits first, before a byte of the request is read.
+// serve is the child's side.
 func (k childKind) serve(stdin io.Reader, stdout io.Writer) error {
-	if err := k.limitSelf(); err != nil {
-		return err
-	}
 	if k.loop != nil {
 		return k.loop(stdin, stdout)
 	}
@@ -217,6 +220,8 @@ func runChild(ctx context.Context, j job, reply any) error {
 		return fmt.Errorf("cannot %s: cannot start a child: %v", doing, err)
 	case deadline.Err() != nil:
 		return &ChildError{doing, fmt.Sprintf("the child took longer than %s", kind.wall)}
+	case err != nil && cmd.ProcessState.ExitCode() == exitChildHost: // no fault of the repository
+		return fmt.Errorf("cannot %s: %s", doing, firstLine(said.kept.String()))
 	case err != nil:
 		return &ChildError{doing, kind.causeOfDeath(cmd.ProcessState, said.kept.String())}
 	}
@@ -291,10 +296,14 @@ func (k childKind) causeOfDeath(state *os.ProcessState, said string) string {
 	case strings.Contains(said, "stack overflow"), strings.Contains(said, "stack exceeds"):
 		return "the child ran out of stack"
 	case state.ExitCode() == exitChildFailed:
-		line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
-		return line
+		return firstLine(said)
 	}
 	return fmt.Sprintf("the child crashed with status %d", state.ExitCode())
+}
+
+func firstLine(said string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+	return line
 }
 
 func (k childKind) usedUp(state *os.ProcessState) bool {

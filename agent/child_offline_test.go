@@ -27,7 +27,11 @@ func probeAs(name string) int {
 		return 2
 	}
 	kind.loop, kind.work = nil, tryNetwork
-	if err := kind.serve(os.Stdin, os.Stdout); err != nil {
+	err := kind.limitSelf()
+	if err == nil {
+		err = kind.serve(os.Stdin, os.Stdout)
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
@@ -170,6 +174,39 @@ func TestChildThatRendersIsOfflineBeforeItReads(t *testing.T) {
 				t.Errorf("%s does not say %q", task, want)
 			}
 		}
+	}
+}
+
+// sealedOff is the first argument of a process that lets nobody install a filter, and
+// then becomes the child that the second one names: a host with another unit.
+const sealedOff = "sealed-off"
+
+func becomeSealedOff(name string) int {
+	err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+	if err == nil {
+		err = filterAllThreads([]unix.SockFilter{
+			{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: callNumber},
+			{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: unix.SYS_SECCOMP},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ERRNO | uint32(unix.EPERM)},
+			{Code: unix.BPF_RET | unix.BPF_K, K: unix.SECCOMP_RET_ALLOW},
+		})
+	}
+	if err == nil {
+		err = syscall.Exec("/proc/self/exe", []string{"evenkeel", name}, os.Environ())
+	}
+	fmt.Fprintln(os.Stderr, err)
+	return 1
+}
+
+// A unit that does not let the filter be installed is the host's fault: no commit is
+// refused for it, and nothing was read.
+func TestChildThatCannotGoOfflineReadsNothing(t *testing.T) {
+	cmd := childCommand(t.Context(), sealedOff, job{})
+	cmd.Args = append(cmd.Args, "child-render")
+	cmd.Stdin = strings.NewReader("{")
+	out, err := cmd.CombinedOutput()
+	if err == nil || cmd.ProcessState.ExitCode() != exitChildHost || string(out) != "cannot take the network from the child: operation not permitted\n" {
+		t.Errorf("got %v, %q", err, out)
 	}
 }
 

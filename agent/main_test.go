@@ -13,5 +13,8 @@ func TestMain(m *testing.M) {
 	if len(os.Args) == 3 && os.Args[1] == probeNetwork {
 		os.Exit(probeAs(os.Args[2]))
 	}
+	if len(os.Args) == 3 && os.Args[1] == sealedOff {
+		os.Exit(becomeSealedOff(os.Args[2]))
+	}
 	os.Exit(m.Run())
 }

@@ -148,7 +148,7 @@ func (c credentials) scrub(text string) string {
 	} {
 		text = strings.ReplaceAll(text, form, "[redacted]")
 		// What others say is cut, and the cut may go through it.
-		for n := len(form) - 1; n >= leastShown; n-- {
+		for n := min(len(form)-1, len(text)); n >= leastShown; n-- {
 			text = strings.ReplaceAll(text, form[:n]+cutOff, "[redacted]"+cutOff)
 		}
 	}
