@@ -41,25 +41,27 @@ const (
 
 	exitChildFailed = 1
 	exitChildCPU    = 3 // out of processor time; 2 is what the Go runtime ends with
+	exitChildHost   = 4 // it could not limit itself, and has read nothing
 )
 
 // childKind is one kind of child and its limits.
 type childKind struct {
-	name string        // the hidden first argument
-	wall time.Duration // until it is killed
-	data uint64        // bytes of memory it may write to
-	cpu  uint64        // seconds of processor time, 0 for no limit
-	work func(ctx context.Context, request []byte) (any, error)
-	loop func(stdin io.Reader, stdout io.Writer) error // in place of work: it answers until its input ends
+	name    string        // the hidden first argument
+	wall    time.Duration // until it is killed
+	data    uint64        // bytes of memory it may write to
+	cpu     uint64        // seconds of processor time, 0 for no limit
+	offline bool          // it has no network
+	work    func(ctx context.Context, request []byte) (any, error)
+	loop    func(stdin io.Reader, stdout io.Writer) error // in place of work: it answers until its input ends
 }
 
 // childKinds are all there are. RLIMIT_DATA and not RLIMIT_AS: Go reserves far
 // more addresses than it uses.
 func childKinds() []childKind {
 	return []childKind{
-		{name: "child-fetch", wall: 120 * time.Second, data: 256 << 20, cpu: 60, work: fetchInChild},
-		{name: "child-choose", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: chooseInChild},
-		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, work: renderInChild},
+		{name: "child-fetch", wall: 5 * time.Minute, data: 256 << 20, cpu: 60, work: fetchInChild},
+		{name: "child-choose", wall: 30 * time.Second, data: 256 << 20, cpu: 5, offline: true, work: chooseInChild},
+		{name: "child-render", wall: 30 * time.Second, data: 256 << 20, cpu: 5, offline: true, work: renderInChild},
 		{name: childPoll, data: 128 << 20, loop: pollInChild},
 	}
 }
@@ -87,6 +89,11 @@ func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, 
 	if !is {
 		return false, 0
 	}
+	// Limits first, before a byte of the request is read.
+	if err := kind.limitSelf(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return true, exitChildHost
+	}
 	if err := kind.serve(stdin, stdout); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: %v\n", kind.name, err)
 		return true, exitChildFailed
@@ -94,11 +101,8 @@ func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, 
 	return true, 0
 }
 
-// serve is the child's side: limits first, before a byte of the request is read.
+// serve is the child's side.
 func (k childKind) serve(stdin io.Reader, stdout io.Writer) error {
-	if err := k.limitSelf(); err != nil {
-		return err
-	}
 	if k.loop != nil {
 		return k.loop(stdin, stdout)
 	}
@@ -139,6 +143,9 @@ func (k childKind) limitSelf() error {
 	// By group, which is ours alone: by process it would be one thread only.
 	if err := unix.Setpriority(unix.PRIO_PGRP, 0, childNice); err != nil {
 		return fmt.Errorf("cannot lower the child's priority: %v", err)
+	}
+	if k.offline {
+		return goOffline()
 	}
 	return nil
 }
@@ -213,6 +220,8 @@ func runChild(ctx context.Context, j job, reply any) error {
 		return fmt.Errorf("cannot %s: cannot start a child: %v", doing, err)
 	case deadline.Err() != nil:
 		return &ChildError{doing, fmt.Sprintf("the child took longer than %s", kind.wall)}
+	case err != nil && cmd.ProcessState.ExitCode() == exitChildHost: // no fault of the repository
+		return fmt.Errorf("cannot %s: %s", doing, firstLine(said.kept.String()))
 	case err != nil:
 		return &ChildError{doing, kind.causeOfDeath(cmd.ProcessState, said.kept.String())}
 	}
@@ -245,7 +254,8 @@ func childCommand(ctx context.Context, name string, j job) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", name)
 	cmd.Args[0] = "evenkeel"
 	cmd.Dir = "/"
-	cmd.Env = childEnvironment()
+	kind, _ := childKindNamed(name)
+	cmd.Env = kind.environment()
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL, Credential: j.as.credential()}
 	cmd.ExtraFiles = j.files
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -253,13 +263,16 @@ func childCommand(ctx context.Context, name string, j job) *exec.Cmd {
 	return cmd
 }
 
-// childEnvironment passes on what reaching a server needs, and nothing else.
-func childEnvironment() []string {
+// environment passes on what reaching a server needs, to those who reach one, and
+// nothing else: the address of a proxy may hold a password.
+func (k childKind) environment() []string {
+	names := []string{"TZ"}
+	if !k.offline {
+		names = append(names,
+			"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE", "SSL_CERT_DIR")
+	}
 	env := []string{}
-	for _, name := range []string{
-		"HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "NO_PROXY", "no_proxy",
-		"SSL_CERT_FILE", "SSL_CERT_DIR", "TZ",
-	} {
+	for _, name := range names {
 		if value, set := os.LookupEnv(name); set {
 			env = append(env, name+"="+value)
 		}
@@ -283,10 +296,14 @@ func (k childKind) causeOfDeath(state *os.ProcessState, said string) string {
 	case strings.Contains(said, "stack overflow"), strings.Contains(said, "stack exceeds"):
 		return "the child ran out of stack"
 	case state.ExitCode() == exitChildFailed:
-		line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
-		return line
+		return firstLine(said)
 	}
 	return fmt.Sprintf("the child crashed with status %d", state.ExitCode())
+}
+
+func firstLine(said string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(said), "\n")
+	return line
 }
 
 func (k childKind) usedUp(state *os.ProcessState) bool {

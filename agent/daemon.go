@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -46,6 +47,8 @@ type daemon struct {
 	prober  *health.Prober
 	notify  Notify
 	metrics *metrics.Set
+	page    http.Handler // of the metrics
+	doors   doors
 	origins []*origin
 	trust   trusted
 	nudge   chan struct{} // a watch shall look for a newer commit now
@@ -98,8 +101,9 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 		return err
 	}
 	defer func() { _ = d.disk.Close() }()
-	defer d.serveMetrics()()
-	defer d.listenForNudges()()
+	d.makeMetrics()
+	d.openDoors()
+	defer d.closeDoors()
 	defer func() { closeOrigins(d.origins) }() // those of then: a reload makes others
 	if err := d.host.Load(); err != nil {
 		return err
@@ -295,13 +299,32 @@ func (d *daemon) reload() {
 		d.log.Error("the old configuration stays in force", "err", err)
 		return
 	}
-	cfg.StateDir, cfg.Listen, cfg.Webhook = d.cfg.StateDir, d.cfg.Listen, d.cfg.Webhook // these need a restart
+	if keys := keepUntilRestart(&cfg, d.cfg); len(keys) > 0 {
+		d.log.Warn("a change in the configuration waits for a restart of the daemon", "keys", strings.Join(keys, ", "))
+	}
 	closeOrigins(d.origins)
+	before := d.cfg
 	d.cfg, d.origins, d.trust, d.chosen.key = cfg, newOrigins(cfg), trusted{}, ""
+	d.moveDoors(before)
 	d.host.Probation, d.host.Guard = cfg.Probation, cfg.Guard.service()
 	d.metrics.Origins()
 	d.tidy()
 	d.failures, d.factsAt, d.reported = 0, time.Time{}, time.Time{}
+}
+
+// keepUntilRestart leaves in a new configuration what cannot be changed under a
+// running daemon as it was, and names the keys that would have changed.
+func keepUntilRestart(cfg *Config, was Config) (keys []string) {
+	for _, k := range []struct {
+		name     string
+		new, was *string
+	}{{"state_dir", &cfg.StateDir, &was.StateDir}, {"log_format", &cfg.LogFormat, &was.LogFormat}} {
+		if *k.new != *k.was {
+			keys = append(keys, k.name)
+			*k.new = *k.was
+		}
+	}
+	return keys
 }
 
 func bootID() string {

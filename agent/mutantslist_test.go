@@ -267,6 +267,18 @@ var mutants = []mutant{
 		edits: []edit{{"agent/apply/moves.go", "		return setAside(dir, name)\n", "		return dir.Remove(name)\n"}},
 	},
 
+	// The children.
+	{
+		name:  "the child that renders has the network",
+		by:    "./agent ^TestOnlyChildrenThatFetchReachTheNetwork$",
+		edits: []edit{{"agent/child.go", "	if k.offline {\n		return goOffline()\n", "	if false {\n		return goOffline()\n"}},
+	},
+	{
+		name:  "rings are not refused",
+		by:    "./agent ^TestOnlyChildrenThatFetchReachTheNetwork$",
+		edits: []edit{{"agent/child_offline.go", "	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,\n", ""}},
+	},
+
 	// The real disk.
 	{
 		name:  "the real disk does not sync files",

@@ -248,6 +248,7 @@ func otherCommits(all []seen, except int) []string {
 func (d *daemon) fetch(ctx context.Context, s seen, about source.Question) (Offer, error) {
 	var first error
 	for _, o := range s.from {
+		d.progressed() // each may take its time
 		tip, err := FetchChild(ctx, FetchRequest{Remote: o.remote, Dir: o.dir, About: about})
 		if err == nil {
 			return Offer{Remote: o.remote, Dir: o.dir, Tip: tip}, nil

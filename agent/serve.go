@@ -19,16 +19,57 @@ import (
 // listenEvery is how often an address is tried that somebody else has.
 const listenEvery = 10 * time.Second
 
-// serveMetrics serves the metrics until stop is called.
-func (d *daemon) serveMetrics() (stop func()) {
+// What is served, as the status names it.
+const (
+	forMetrics  = "metrics"
+	forWebhooks = "webhooks"
+)
+
+// doors close the addresses that are served.
+type doors struct{ metrics, webhooks func() }
+
+func (d *daemon) openDoors() { d.doors = doors{d.serveMetrics(), d.listenForNudges()} }
+
+func (d *daemon) closeDoors() {
+	d.doors.metrics()
+	d.doors.webhooks()
+}
+
+// moveDoors serves where the new configuration says, and leaves alone what is the
+// same in it: a scrape is not cut for a label.
+func (d *daemon) moveDoors(before Config) {
+	if d.cfg.Listen == before.Listen && d.cfg.Webhook == before.Webhook {
+		return
+	}
+	// All are closed before one is opened: they may change places.
+	if d.cfg.Listen != before.Listen {
+		d.doors.metrics()
+	}
+	if d.cfg.Webhook != before.Webhook {
+		d.doors.webhooks()
+	}
+	if d.cfg.Listen != before.Listen {
+		d.doors.metrics = d.serveMetrics()
+	}
+	if d.cfg.Webhook != before.Webhook {
+		d.doors.webhooks = d.listenForNudges()
+	}
+}
+
+func (d *daemon) makeMetrics() {
 	registry := prometheus.NewRegistry()
 	d.metrics = metrics.New(registry, build(d.opt.Version))
+	d.page = metrics.Handler(registry)
+}
+
+// serveMetrics serves the metrics until stop is called.
+func (d *daemon) serveMetrics() (stop func()) {
 	if d.cfg.Listen == "" {
 		return func() {}
 	}
 	mux := http.NewServeMux()
-	mux.Handle("/metrics", metrics.Handler(registry))
-	return d.serve("metrics", d.cfg.Listen, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second})
+	mux.Handle("/metrics", d.page)
+	return d.serve(forMetrics, d.cfg.Listen, &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second})
 }
 
 // serve answers at an address until stop is called. That the address is taken is
@@ -45,7 +86,7 @@ func (d *daemon) serve(what, address string, server *http.Server) (stop func()) 
 			d.cannotServe(what, err)
 		}
 	})
-	return func() { cancel(); _ = server.Close(); serving.Wait() }
+	return func() { cancel(); _ = server.Close(); serving.Wait(); d.forgetFault(what) }
 }
 
 // listen tries again and again; nil once the context has ended.
@@ -83,6 +124,13 @@ func (d *daemon) cannotServe(what string, fault error) {
 	case text == "" && was != "":
 		d.log.Info("answering again", "for", what)
 	}
+}
+
+// forgetFault is for what is not to be served any more.
+func (d *daemon) forgetFault(what string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	delete(d.unserved, what)
 }
 
 // unheard are the warnings about addresses that are not served.

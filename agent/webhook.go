@@ -51,7 +51,7 @@ func (d *daemon) listenForNudges() (stop func()) {
 		}
 	}}
 	hook := newWebhook(func() ([]byte, error) { return readSecretFile(at.SecretFile) }, timers.soon)
-	closeServer := d.serve("webhooks", at.Listen, &http.Server{
+	closeServer := d.serve(forWebhooks, at.Listen, &http.Server{
 		Handler: hook, ReadTimeout: maxHookTime, WriteTimeout: maxHookTime, IdleTimeout: maxHookTime, MaxHeaderBytes: maxHookHeaders,
 	})
 	return func() { closeServer(); timers.stop() }
@@ -97,12 +97,17 @@ func (h *webhook) judge(header http.Header, body io.Reader) int {
 	if err != nil {
 		return http.StatusServiceUnavailable
 	}
-	mac := hmac.New(sha256.New, secret)
-	if _, err := io.Copy(mac, body); err != nil {
+	mac, standard := hmac.New(sha256.New, secret), standardSum(header, secret, h.now())
+	to := io.Writer(mac)
+	if standard != nil {
+		to = io.MultiWriter(mac, standard)
+	}
+	if _, err := io.Copy(to, body); err != nil {
 		return http.StatusRequestEntityTooLarge
 	}
+	signed := isSigned(header, secret, mac.Sum(nil)) || standard != nil && isStandard(header, standard.Sum(nil))
 	switch {
-	case !isSigned(header, secret, mac.Sum(nil)):
+	case !signed:
 		return http.StatusUnauthorized
 	case !h.take():
 		return http.StatusTooManyRequests
@@ -112,7 +117,7 @@ func (h *webhook) judge(header http.Header, body io.Reader) int {
 }
 
 // isSigned looks for the header of any forge: GitHub's, Gitea's and Forgejo's hold
-// the sum over the body; GitLab's holds the secret itself.
+// the sum over the body; GitLab's holds the secret itself, where it has no signing token.
 func isSigned(header http.Header, secret, sum []byte) bool {
 	for name, prefix := range map[string]string{
 		"X-Hub-Signature-256": "sha256=", "X-Gitea-Signature": "", "X-Forgejo-Signature": "",

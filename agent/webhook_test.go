@@ -66,6 +66,59 @@ func TestWebhookHeedsSignedRequestsOnly(t *testing.T) {
 	}
 }
 
+// Values of the test of standardwebhooks.com's own libraries.
+func TestWebhookHeedsStandardSignatures(t *testing.T) {
+	const (
+		token = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+		id    = "msg_p5jXN8AQM9LWM0D4loKWxJek"
+		sent  = 1614265330
+		body  = `{"test": 2432232314}`
+		good  = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+		other = "v1,Z0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+	)
+	for _, row := range []struct {
+		about     string
+		secret    string
+		now       int64
+		id        string
+		signature string
+		body      string
+		want      int
+	}{
+		{"as it was sent", token, sent, id, good, body, 202},
+		{"four minutes later", token, sent + 240, id, good, body, 202},
+		{"a clock that is behind", token, sent - 240, id, good, body, 202},
+		{"two signatures, while the key is replaced", token, sent, id, other + " " + good, body, 202},
+		{"one of a kind that we do not know before it", token, sent, id, "v1a,x " + good, body, 202},
+		{"heard again six minutes later", token, sent + 360, id, good, body, 401},
+		{"from the future", token, sent - 360, id, good, body, 401},
+		{"another signature", token, sent, id, other, body, 401},
+		{"no version", token, sent, id, good[3:], body, 401},
+		{"another id", token, sent, id + "x", good, body, 401},
+		{"another body", token, sent, id, good, body + " ", 401},
+		{"another key", "whsec_" + strings.Repeat("A", 32), sent, id, good, body, 401},
+		{"a secret that is no signing token", token[len("whsec_"):], sent, id, good, body, 401},
+		{"a signing token without a key", "whsec_", sent, id, good, body, 401},
+		{"very many signatures", token, sent, id, strings.Repeat(other+" ", 1000) + good, body, 401},
+	} {
+		t.Run(row.about, func(t *testing.T) {
+			h := newWebhook(func() ([]byte, error) { return []byte(row.secret), nil }, func() {})
+			h.now = func() time.Time { return time.Unix(row.now, 0) }
+			header := http.Header{}
+			header.Set("webhook-id", row.id)
+			header.Set("webhook-timestamp", "1614265330")
+			header.Set("webhook-signature", row.signature)
+			if got := h.judge(header, strings.NewReader(row.body)); got != row.want {
+				t.Errorf("status %d, want %d", got, row.want)
+			}
+			header.Set("webhook-timestamp", "soon")
+			if got := h.judge(header, strings.NewReader(row.body)); got != 401 {
+				t.Errorf("without a time: status %d", got)
+			}
+		})
+	}
+}
+
 func TestWebhookWithoutASecretHeedsNobody(t *testing.T) {
 	h := newWebhook(func() ([]byte, error) { return nil, errors.New("no such file") }, func() { t.Error("it was heeded") })
 	r := httptest.NewRequest("POST", "/", strings.NewReader(""))

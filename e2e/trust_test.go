@@ -137,7 +137,7 @@ func TestLookThatIsAskedForComesNow(t *testing.T) {
 		const file = "/etc/evenkeel/config.yaml"
 		h.WriteFile(file, strings.Replace(h.ReadFile(file), "interval: 1s", "interval: 1h", 1)+
 			"webhook: {listen: \"127.0.0.1:9974\", secret_file: /etc/evenkeel/webhook}\n", 0o640)
-		h.Must("systemctl", "restart", "evenkeel.service")
+		h.Must("systemctl", "reload", "evenkeel.service")
 
 		s.repo.Edit("hosts/web-1.yaml", "hello from the first of them", "asked by a person")
 		commit := s.repo.Commit("nobody looks by himself")

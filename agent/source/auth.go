@@ -147,9 +147,16 @@ func (c credentials) scrub(text string) string {
 		fmt.Sprintf("%q", c.secret),
 	} {
 		text = strings.ReplaceAll(text, form, "[redacted]")
+		// What others say is cut, and the cut may go through it.
+		for n := min(len(form)-1, len(text)); n >= leastShown; n-- {
+			text = strings.ReplaceAll(text, form[:n]+cutOff, "[redacted]"+cutOff)
+		}
 	}
 	return text
 }
+
+// leastShown is how many letters of a secret are none yet.
+const leastShown = 4
 
 // tlsConfig says whom we trust, and who we are when there is a certificate for
 // that. Both are read when a client is made; a failure of either makes a new one.

@@ -1,9 +1,11 @@
 package source
 
 import (
+	"fmt"
 	"net/http"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // BenchmarkIdlePoll is a look at a branch that did not move. The server runs in
@@ -30,6 +32,28 @@ func BenchmarkIdlePoll(b *testing.B) {
 			}
 			b.ReportMetric(float64(cpuTime(b)-before)/1000/float64(b.N), "cpu-ms/op")
 		})
+	}
+}
+
+// BenchmarkPollByRefs is a look at real servers with few and with many branches, in
+// a process of its own: what is reported is our processor time alone.
+func BenchmarkPollByRefs(b *testing.B) {
+	g := newGitRepo(b)
+	g.push("one")
+	for _, row := range []struct {
+		name   string
+		remote Remote
+		polls  int
+	}{{"http", g.nginx(), looksOverHTTP}, {"ssh", g.sshd(), looksOverSSH}} {
+		for _, refs := range manyRefs {
+			b.Run(fmt.Sprintf("%s/%d", row.name, refs), func(b *testing.B) {
+				var sum time.Duration
+				for b.Loop() {
+					sum += g.cpuByRefs(row.remote, []int{refs}, row.polls, 1)[refs]
+				}
+				b.ReportMetric(float64(sum.Microseconds())/1000/float64(b.N), "cpu-ms/look")
+			})
+		}
 	}
 }
 

@@ -82,18 +82,21 @@ func reasonOf(err error) Reason {
 }
 
 // public turns any error into the *Error that leaves the package: what was
-// tried in front, every form of the credentials taken out.
+// tried in front, every form of the credentials taken out, those for proxies as well.
 func public(verb, thing string, secrets credentials, err error) error {
 	if err == nil {
 		return nil
 	}
-	e := &Error{Reason: reasonOf(err), Text: fmt.Sprintf("cannot %s %q: %s", verb, thing, secrets.scrub(err.Error()))}
+	e := &Error{Reason: reasonOf(err), Text: fmt.Sprintf("cannot %s %q: %s", verb, thing, scrubProxies(secrets.scrub(err.Error())))}
 	var own *Error
 	if errors.As(err, &own) {
 		e.RetryAfter, e.Answered = own.RetryAfter, own.Answered
 	}
 	return e
 }
+
+// cutOff is where a text was cut.
+const cutOff = "..."
 
 // printable is the first line of what a server or a commit says, cut to max
 // bytes, without anything that a terminal would act on.
@@ -106,7 +109,7 @@ func printable(text string, max int) string {
 		return r
 	}, strings.ToValidUTF8(text, ""))
 	if len(text) > max {
-		text = strings.ToValidUTF8(text[:max], "") + "..."
+		text = strings.ToValidUTF8(text[:max], "") + cutOff
 	}
 	return text
 }

@@ -16,7 +16,9 @@ const (
 	// downloads every file at every change.
 	window = 50
 
-	fetchTime = 120 * time.Second
+	// fetchTime bounds all of a fetch: the longest silence before the pack, and three
+	// minutes for the pack itself.
+	fetchTime = 5 * time.Minute
 	tracked   = "refs/heads/tracked" // where a generation keeps the commit of its last fetch
 )
 

@@ -127,6 +127,12 @@ func (g *gitRepo) serve(wrap func(http.Handler) http.Handler) Remote {
 // that it accepts.
 func (g *gitRepo) sshd() Remote {
 	g.t.Helper()
+	return g.sshdWith("")
+}
+
+// sshdWith has more lines in its configuration.
+func (g *gitRepo) sshdWith(lines string) Remote {
+	g.t.Helper()
 	dir := g.t.TempDir()
 	hostKey, hostPublic := writeKey(g.t, filepath.Join(dir, "host"))
 	userKey, userPublic := writeKey(g.t, filepath.Join(dir, "user"))
@@ -136,8 +142,8 @@ func (g *gitRepo) sshd() Remote {
 	}
 	port := freePort(g.t)
 	config := filepath.Join(dir, "sshd_config")
-	text := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\n",
-		port, hostKey, authorized)
+	text := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s\nAuthorizedKeysFile %s\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin prohibit-password\nPasswordAuthentication no\nAcceptEnv GIT_PROTOCOL\n%s",
+		port, hostKey, authorized, lines)
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		g.t.Fatal(err)
 	}

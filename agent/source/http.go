@@ -16,6 +16,7 @@ const (
 	maxWire      = 64 << 20         // bytes that one answer may hold, a greeting or a pack
 	maxRefAnswer = 1 << 20          // bytes that the answer to lsRefs may hold
 	stallTime    = 30 * time.Second // a server that sends nothing for so long is given up
+	beginTime    = 2 * time.Minute  // the same, for a server that has not begun with the pack
 	dialTime     = 10 * time.Second
 	maxRedirects = 5
 )
@@ -28,6 +29,7 @@ type httpServer struct {
 	base   *url.URL // where the repository is, redirects of the greeting followed
 	client *http.Client
 	stall  time.Duration
+	begin  time.Duration
 	v2     bool // the server answers lsRefs at base
 }
 
@@ -38,16 +40,17 @@ func newHTTPServer(remote Remote, at place) (*httpServer, error) {
 	}
 	dialer := &net.Dialer{Timeout: dialTime}
 	return &httpServer{
-		remote: remote, user: at.user, base: at.url, stall: stallTime,
+		remote: remote, user: at.user, base: at.url, stall: stallTime, begin: beginTime,
 		client: &http.Client{
 			CheckRedirect: checkRedirect,
 			Transport: &http.Transport{
-				Proxy:               http.ProxyFromEnvironment,
-				DialContext:         dialer.DialContext,
-				TLSClientConfig:     trust,
-				TLSHandshakeTimeout: dialTime,
-				MaxIdleConns:        1,
-				IdleConnTimeout:     10 * time.Minute,
+				Proxy:                  proxyFor,
+				OnProxyConnectResponse: checkProxy,
+				DialContext:            dialer.DialContext,
+				TLSClientConfig:        trust,
+				TLSHandshakeTimeout:    dialTime,
+				MaxIdleConns:           1,
+				IdleConnTimeout:        10 * time.Minute,
 			},
 		},
 	}, nil
@@ -89,7 +92,7 @@ func (s *httpServer) tip(ctx context.Context) (tip, error) {
 }
 
 func (s *httpServer) lsRefs(ctx context.Context) (tip, error) {
-	answer, err := s.ask(ctx, http.MethodPost, "/git-upload-pack", lsRefs(s.remote.ref()), true, maxRefAnswer)
+	answer, err := s.ask(ctx, http.MethodPost, "/git-upload-pack", lsRefs(s.remote.ref()), true, bounds{maxRefAnswer, s.stall})
 	if err != nil {
 		return tip{}, err
 	}
@@ -120,7 +123,7 @@ func (s *httpServer) advert(ctx context.Context) (advert, error) {
 }
 
 func (s *httpServer) greet(ctx context.Context) (advert, error) {
-	answer, err := s.ask(ctx, http.MethodGet, "/info/refs", "", true, maxWire)
+	answer, err := s.ask(ctx, http.MethodGet, "/info/refs", "", true, bounds{maxWire, s.stall})
 	if err != nil {
 		return advert{}, err
 	}
@@ -138,15 +141,37 @@ func (s *httpServer) greet(ctx context.Context) (advert, error) {
 }
 
 // pack asks for objects.
-func (s *httpServer) pack(ctx context.Context, request string, v2 bool) (io.ReadCloser, error) {
-	return s.ask(ctx, http.MethodPost, "/git-upload-pack", request, v2, maxWire)
+func (s *httpServer) pack(ctx context.Context, request string, v2 bool) (packBody, error) {
+	a, err := s.ask(ctx, http.MethodPost, "/git-upload-pack", request, v2, bounds{maxWire, s.begin})
+	if err != nil {
+		return nil, err
+	}
+	return &httpPack{a, s.stall}, nil
 }
+
+// httpPack is an answer that holds a pack.
+type httpPack struct {
+	*answer
+	stall time.Duration // once the pack has begun
+}
+
+func (p *httpPack) begun() {
+	p.answer.stall = p.stall
+	p.timer.Reset(p.stall)
+}
+
+func (p *httpPack) cause() (known bool, err error) { return true, p.broken }
 
 func (s *httpServer) close() { s.client.CloseIdleConnections() }
 
-// ask sends one request and gives the body of a good answer, with a bound on
-// its size and on the time without a byte.
-func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool, max int64) (*answer, error) {
+// bounds are those of one answer: its bytes, and the time without one.
+type bounds struct {
+	bytes int64
+	stall time.Duration
+}
+
+// ask sends one request and gives the body of a good answer under its bounds.
+func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool, within bounds) (*answer, error) {
 	target := *s.base
 	target.Path += path
 	target.RawPath = ""
@@ -154,8 +179,8 @@ func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool
 		target.RawQuery = "service=git-upload-pack"
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
-	a := &answer{left: max, cancel: cancel, stall: s.stall, ctx: ctx}
-	a.timer = time.AfterFunc(s.stall, func() { cancel(errStalled) })
+	a := &answer{left: within.bytes, cancel: cancel, stall: within.stall, ctx: ctx}
+	a.timer = time.AfterFunc(a.stall, func() { cancel(errStalled) })
 	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(body))
 	if err == nil {
 		err = s.setHeaders(request, method, v2)
@@ -205,6 +230,8 @@ func (s *httpServer) setHeaders(request *http.Request, method string, v2 bool) e
 func checkResponse(response *http.Response, method string) error {
 	status := printable(response.Status, 60)
 	switch code := response.StatusCode; {
+	case code == http.StatusProxyAuthRequired:
+		return proxyRefusal(response)
 	case code == http.StatusUnauthorized, code == http.StatusForbidden:
 		return fail(AuthFailed, "the server says %s", status)
 	case code == http.StatusNotFound:

@@ -1,7 +1,6 @@
 package source
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -50,10 +49,8 @@ func TestFaultsOnTheWay(t *testing.T) {
 				g.run(g.bare, "update-ref", "refs/heads/main", second)
 				f := row.fault
 				proxy.fault.Store(&f)
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-				defer cancel()
 				began := time.Now()
-				_, err := fetchCommit(ctx, remote, dir)
+				_, err := fetchApart(t, remote, dir, 3*time.Second)
 				t.Log(wantReason(t, err, row.want[scheme]))
 				if took := time.Since(began); took > 10*time.Second {
 					t.Errorf("it took %s", took)
@@ -191,8 +188,7 @@ func (g *gitRepo) withRefs(n int) {
 	}
 }
 
-// A look costs the same whatever the number of branches, in bytes; what it costs
-// in time is in the benchmarks.
+// A look costs the same whatever the number of branches: here in bytes.
 func TestPollsCostTheSameWhateverTheRefs(t *testing.T) {
 	g := newGitRepo(t)
 	want := g.push("one")
@@ -214,6 +210,37 @@ func TestPollsCostTheSameWhateverTheRefs(t *testing.T) {
 		t.Logf("%s: bytes for a look: %v", name, sent)
 		if sent[20_000] > 2*sent[10] || sent[1000] > 2*sent[10] {
 			t.Errorf("%s: a look at more branches costs more: %v", name, sent)
+		}
+	}
+}
+
+// manyRefs are numbers of branches between which a look must not differ by more
+// than twice, and how many looks a measurement takes.
+var manyRefs = []int{10, 1000, 20_000}
+
+const (
+	looksOverHTTP = 40
+	looksOverSSH  = 6
+)
+
+// And here in our own processor time, the least of some tries.
+func TestPollsCostTheSameTimeWhateverTheRefs(t *testing.T) {
+	const tries = 3
+	g := newGitRepo(t)
+	g.push("one")
+	for _, row := range []struct {
+		name   string
+		remote Remote
+		polls  int
+	}{{"http", g.nginx(), looksOverHTTP}, {"ssh", g.sshd(), looksOverSSH}} {
+		cost := g.cpuByRefs(row.remote, manyRefs, row.polls, tries)
+		t.Logf("%s: processor time of a look: %v", row.name, cost)
+		low, high := cost[manyRefs[0]], cost[manyRefs[0]]
+		for _, each := range cost {
+			low, high = min(low, each), max(high, each)
+		}
+		if low <= 0 || high > 2*low {
+			t.Errorf("%s: a look costs between %v and %v: %v", row.name, low, high, cost)
 		}
 	}
 }

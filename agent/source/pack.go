@@ -17,8 +17,35 @@ import (
 type server interface {
 	tip(ctx context.Context) (tip, error)
 	advert(ctx context.Context) (advert, error)
-	pack(ctx context.Context, request string, v2 bool) (io.ReadCloser, error)
+	pack(ctx context.Context, request string, v2 bool) (packBody, error)
 	close()
+}
+
+// packBody is the answer to a request for a pack.
+type packBody interface {
+	io.ReadCloser
+	// begun says that the pack has begun: from here on a silence counts as
+	// everywhere. Before it a server counts and compresses, and what it says
+	// meanwhile may stay in a proxy that collects answers.
+	begun()
+	// cause is the failure of the network that ended the body, nil when it was the
+	// server that did; known is false where the two cannot be told apart.
+	cause() (known bool, err error)
+}
+
+// firstPack calls begun at the first byte of a pack.
+type firstPack struct {
+	io.Reader
+	begun func()
+}
+
+func (f *firstPack) Read(p []byte) (int, error) {
+	n, err := f.Reader.Read(p)
+	if n > 0 && f.begun != nil {
+		f.begun()
+		f.begun = nil
+	}
+	return n, err
 }
 
 // server makes the other side for an address that is not local.
@@ -55,9 +82,9 @@ func pull(ctx context.Context, from server, a advert, into *Repo, w wish) error 
 	if err := receive(body, into); err != nil {
 		// What the parsers say about a cut stream is less than what cut it. When
 		// nothing did, the server itself gave up.
-		if a, is := body.(*answer); is && a.broken != nil {
-			err = a.broken
-		} else if is && errors.Is(err, io.ErrUnexpectedEOF) {
+		if known, cause := body.cause(); cause != nil {
+			err = cause
+		} else if known && errors.Is(err, io.ErrUnexpectedEOF) {
 			err = fail(Garbage, "the server gives up in the middle of its answer; its repository may be damaged")
 		}
 		return orCause(ctx, err)
@@ -66,10 +93,10 @@ func pull(ctx context.Context, from server, a advert, into *Repo, w wish) error 
 }
 
 // compose writes the request for a pack, and says how its answer is read.
-func compose(a advert, w wish, shallow []plumbing.Hash) (request string, receive func(io.ReadCloser, *Repo) error, err error) {
+func compose(a advert, w wish, shallow []plumbing.Hash) (request string, receive func(packBody, *Repo) error, err error) {
 	if a.v2 {
 		request, err = fetchV2(a.fetch, w, shallow)
-		return request, func(body io.ReadCloser, into *Repo) error { return receiveV2(body, into) }, err
+		return request, receiveV2, err
 	}
 	v0, err := newRequest(a.caps, w, shallow)
 	if err != nil {
@@ -77,7 +104,7 @@ func compose(a advert, w wish, shallow []plumbing.Hash) (request string, receive
 	}
 	var text strings.Builder
 	err = encodeRequest(&text, v0)
-	return text.String(), func(body io.ReadCloser, into *Repo) error { return receiveV0(body, v0, into) }, err
+	return text.String(), func(body packBody, into *Repo) error { return receiveV0(body, v0, into) }, err
 }
 
 func newRequest(caps *capability.List, w wish, shallow []plumbing.Hash) (*packp.UploadPackRequest, error) {
@@ -119,7 +146,7 @@ func encodeRequest(to io.Writer, request *packp.UploadPackRequest) error {
 }
 
 // receiveV0 reads the answer to a pack request: what is shallow now, then the pack.
-func receiveV0(body io.ReadCloser, request *packp.UploadPackRequest, into *Repo) error {
+func receiveV0(body packBody, request *packp.UploadPackRequest, into *Repo) error {
 	response := packp.NewUploadPackResponse(request)
 	if err := response.Decode(body); err != nil {
 		return err
@@ -128,7 +155,7 @@ func receiveV0(body io.ReadCloser, request *packp.UploadPackRequest, into *Repo)
 	if request.Capabilities.Supports(capability.Sideband64k) {
 		stream = demux.NewDemuxer(demux.Sideband64k, response)
 	}
-	err := packfile.UpdateObjectStorage(into.store, stream)
+	err := packfile.UpdateObjectStorage(into.store, &firstPack{stream, body.begun})
 	if err != nil && !errors.Is(err, packfile.ErrEmptyPackfile) {
 		return err
 	}

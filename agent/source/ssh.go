@@ -18,6 +18,8 @@ type sshServer struct {
 	at     place
 	conf   *ssh.ClientConfig
 	stall  time.Duration
+	begin  time.Duration // as stall, until the pack begins
+	wire   *steadyConn
 	client *ssh.Client
 	run    *ssh.Session
 	in     io.WriteCloser
@@ -47,7 +49,7 @@ func newSSHServer(remote Remote, at place) (*sshServer, error) {
 	if err != nil {
 		return nil, fail(AuthFailed, "ssh key %q is not a private key that can be read", remote.Auth.SSHKeyFile)
 	}
-	return &sshServer{remote: remote, at: at, stall: stallTime, conf: &ssh.ClientConfig{
+	return &sshServer{remote: remote, at: at, stall: stallTime, begin: beginTime, conf: &ssh.ClientConfig{
 		User:              at.user,
 		Auth:              []ssh.AuthMethod{ssh.PublicKeys(signer)},
 		HostKeyCallback:   known,
@@ -64,9 +66,9 @@ func (s *sshServer) connect(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	steady := &steadyConn{Conn: raw, stall: s.stall}
+	s.wire = newSteadyConn(raw, s.stall)
 	s.stop = context.AfterFunc(ctx, func() { raw.Close() })
-	conn, channels, requests, err := ssh.NewClientConn(steady, s.at.host, s.conf)
+	conn, channels, requests, err := ssh.NewClientConn(s.wire, s.at.host, s.conf)
 	if err != nil {
 		s.stop()
 		raw.Close()
@@ -151,15 +153,31 @@ func (s *sshServer) advert(ctx context.Context) (advert, error) {
 	return a, orCause(ctx, err)
 }
 
-func (s *sshServer) pack(_ context.Context, request string, _ bool) (io.ReadCloser, error) {
+func (s *sshServer) pack(_ context.Context, request string, _ bool) (packBody, error) {
+	if err := s.wire.allow(s.begin); err != nil {
+		return nil, err
+	}
 	if _, err := io.WriteString(s.in, request); err != nil {
 		return nil, err
 	}
 	if err := s.in.Close(); err != nil {
 		return nil, err
 	}
-	return io.NopCloser(s.out), nil
+	return &sshPack{s.out, s}, nil
 }
+
+// sshPack is the rest of what git-upload-pack says.
+type sshPack struct {
+	io.Reader
+	from *sshServer
+}
+
+func (p *sshPack) begun() {
+	_ = p.from.wire.allow(p.from.stall) // a connection that is closed says so itself
+}
+
+func (p *sshPack) cause() (known bool, err error) { return false, nil }
+func (p *sshPack) Close() error                   { return nil } // with the connection
 
 func (s *sshServer) close() {
 	if s.stop != nil {
@@ -185,18 +203,37 @@ func orCause(ctx context.Context, err error) error {
 // steadyConn fails when the other side does nothing for too long.
 type steadyConn struct {
 	net.Conn
-	stall time.Duration
+	write time.Duration
+
+	mu   sync.Mutex
+	read time.Duration
+}
+
+func newSteadyConn(conn net.Conn, stall time.Duration) *steadyConn {
+	return &steadyConn{Conn: conn, write: stall, read: stall}
+}
+
+// allow is how long the other side may be silent from now on, also for a read that
+// waits already.
+func (c *steadyConn) allow(silence time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.read = silence
+	return c.SetReadDeadline(time.Now().Add(silence))
 }
 
 func (c *steadyConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.stall)); err != nil {
+	c.mu.Lock()
+	err := c.SetReadDeadline(time.Now().Add(c.read))
+	c.mu.Unlock()
+	if err != nil {
 		return 0, err
 	}
 	return c.Conn.Read(p)
 }
 
 func (c *steadyConn) Write(p []byte) (int, error) {
-	if err := c.SetWriteDeadline(time.Now().Add(c.stall)); err != nil {
+	if err := c.SetWriteDeadline(time.Now().Add(c.write)); err != nil {
 		return 0, err
 	}
 	return c.Conn.Write(p)

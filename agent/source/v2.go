@@ -101,7 +101,7 @@ func fetchV2(features string, w wish, shallow []plumbing.Hash) (string, error) {
 }
 
 // receiveV2 reads the answer: what is shallow now, then the pack.
-func receiveV2(r io.Reader, into *Repo) error {
+func receiveV2(r packBody, into *Repo) error {
 	var shallows []plumbing.Hash
 	for {
 		line, err := readPkt(r)
@@ -130,7 +130,7 @@ func receiveV2(r io.Reader, into *Repo) error {
 			return fail(Limit, "the server names more than %d shallow commits", maxWalk)
 		}
 	}
-	err := packfile.UpdateObjectStorage(into.store, bufio.NewReaderSize(&sideband{from: r}, 32<<10))
+	err := packfile.UpdateObjectStorage(into.store, bufio.NewReaderSize(&firstPack{&sideband{from: r}, r.begun}, 32<<10))
 	if err != nil && !errors.Is(err, packfile.ErrEmptyPackfile) {
 		return err
 	}
