@@ -137,9 +137,15 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if outcome, asks := d.question(c, w); asks {
 		return outcome
 	}
+	if outcome, stop := d.keepBack(c, w, n); stop {
+		return outcome
+	}
 	d.host.tell(StageValidating, c.target.Commit)
 	if err := d.validate(ctx, w, n); err != nil {
 		return d.invalid(c, err)
+	}
+	if outcome, stop := d.keepBack(c, w, n); stop { // validating may have taken its time
+		return outcome
 	}
 	if err := d.makeAccounts(ctx, c.target, &n); err != nil {
 		return failed(err)

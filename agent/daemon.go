@@ -60,6 +60,8 @@ type daemon struct {
 		key   string
 		index int
 	}
+	later      deferred // the commit that is kept back
+	paused     *Pause   // that the log has told of
 	waiting    []string
 	patience   patience // with what others do
 	warnings   []string
@@ -188,6 +190,7 @@ func (d *daemon) onePass(ctx context.Context) Outcome {
 	if err := d.heed(); err != nil {
 		return failed(err)
 	}
+	d.tellPause()
 	if outcome, stop := d.anchored(); stop {
 		return outcome
 	}
@@ -231,7 +234,8 @@ func (d *daemon) passOver(c *candidate) {
 
 // finished tells people how a pass ended, and gives the time until the next.
 func (d *daemon) finished(outcome Outcome) time.Duration {
-	delay := d.delay()
+	d.spendOverride(outcome.Result)
+	delay := d.wakeFor(d.delay(), outcome.Result)
 	d.mu.Lock()
 	d.status.Passed = time.Now().UTC()
 	d.status.NextLook = d.status.Passed.Add(delay)
@@ -298,6 +302,7 @@ func (d *daemon) reload() {
 	cfg.StateDir, cfg.Listen, cfg.Webhook = d.cfg.StateDir, d.cfg.Listen, d.cfg.Webhook // these need a restart
 	closeOrigins(d.origins)
 	d.cfg, d.origins, d.trust, d.chosen.key = cfg, newOrigins(cfg), trusted{}, ""
+	d.later.key = "" // the windows may be others
 	d.host.Probation, d.host.Guard = cfg.Probation, cfg.Guard.service()
 	d.metrics.Origins()
 	d.tidy()

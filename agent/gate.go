@@ -34,7 +34,12 @@ func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	if h.Ledger.Hold == nil { // a question about a newer commit had taken its place
 		h.Ledger.Hold = &Hold{Reason: "the revert of an attempt failed", Commit: h.Open.Commit, Since: h.Now()}
 	}
-	if newest, err := d.follow(ctx); err != nil || newest.tip.Commit == h.Open.Commit {
+	newest, err := d.follow(ctx)
+	if err != nil || newest.tip.Commit == h.Open.Commit {
+		return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, true
+	}
+	if shut := d.shutNow(nil); shut.why != "" && d.override(newest.tip.Commit) == nil {
+		// Hands off means these too: nothing would follow them.
 		return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, true
 	}
 	if err := h.passHeld(context.WithoutCancel(ctx)); err != nil {
@@ -191,7 +196,7 @@ func (d *daemon) decided(key, commit string) (Outcome, bool) {
 	case d.refused.key == key && d.refused.key != "" && (d.refused.until.IsZero() || time.Now().Before(d.refused.until)):
 		return Outcome{Result: ResultRefused, Reason: summary(d.refused.problems)}, true
 	case l.Key != key || d.host.Open != nil:
-		return Outcome{}, false
+		return d.stillKept(key)
 	}
 	if r, rejected := l.IsRejected(commit, ""); rejected {
 		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true

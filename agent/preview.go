@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"evenkeel/agent/apply"
@@ -28,6 +27,7 @@ type Preview struct {
 	Problems              []string
 	Waiting               []string
 	Asks                  []string // what a person would have to approve first
+	Later                 string   // what keeps it back for now, "" when nothing does
 	Warnings              []string
 	Diffs                 []FileDiff
 }
@@ -198,9 +198,8 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 		return err
 	}
 	steps = plan.Diff(n.state, w.to, nil)
-	if text := strings.TrimSpace(steps.String()); text != "" {
-		p.Steps = strings.Split(text, "\n")
-	}
+	p.Steps = stepsOf(steps)
+	p.Later = d.shut(t).why
 	for _, step := range steps.Paths {
 		if h.isSecret(step.Path, t) {
 			if step.From.Digest != step.To.Digest {
