@@ -144,8 +144,12 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if err := d.validate(ctx, w, n); err != nil {
 		return d.invalid(c, err)
 	}
-	if outcome, stop := d.keepBack(c, w, n); stop { // validating may have taken its time
+	// Validating may have taken its time: people, and package managers, come in between.
+	if outcome, stop := d.keepBack(c, w, n); stop {
 		return outcome
+	}
+	if reason := d.locked(); reason != "" {
+		return d.wait(reason)
 	}
 	if err := d.makeAccounts(ctx, c.target, &n); err != nil {
 		return failed(err)

@@ -64,6 +64,7 @@ type daemon struct {
 	paused     *Pause   // that the log has told of
 	waiting    []string
 	patience   patience // with what others do
+	locks      lockWatch
 	warnings   []string
 	candidate  *candidate // newer than the attempt that is watched
 	passedOver string     // key of a candidate that could not overtake it
@@ -180,6 +181,7 @@ const inARow = 10
 // commit may interrupt and which then goes on until there is a verdict.
 func (d *daemon) onePass(ctx context.Context) Outcome {
 	d.waiting = nil
+	d.locks.begin()
 	// Before anything else: the open attempt may be that of another machine.
 	if outcome, stop := d.settleIdentity(); stop {
 		return outcome
@@ -251,7 +253,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		// Rendering and staging are over: a daemon that waits should be small.
 		giveBack()
 	}
-	return delay
+	return d.locks.shorten(delay, outcome.Result, time.Now())
 }
 
 // delay is the interval with a little chance, so that a fleet never falls into
@@ -303,6 +305,7 @@ func (d *daemon) reload() {
 	closeOrigins(d.origins)
 	d.cfg, d.origins, d.trust, d.chosen.key = cfg, newOrigins(cfg), trusted{}, ""
 	d.later.key = "" // the windows may be others
+	d.locks.hurry()
 	d.host.Probation, d.host.Guard = cfg.Probation, cfg.Guard.service()
 	d.metrics.Origins()
 	d.tidy()

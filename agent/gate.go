@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 )
@@ -70,14 +68,8 @@ func (d *daemon) notQuiet(ctx context.Context) string {
 	case starting && !d.patience.isOver("the host to finish its start", jobPatience, d.host.Now(), d.log):
 		return "the host to finish its start"
 	}
-	for lock, holder := range map[string]string{
-		"/var/lib/dpkg/lock-frontend": "dpkg",
-		"/var/lib/dpkg/lock":          "dpkg",
-		"/var/lib/rpm/.rpm.lock":      "rpm",
-	} {
-		if isLocked(lock) && !d.patience.isOver(holder+" to finish", installPatience, d.host.Now(), d.log) {
-			return holder + " to finish"
-		}
+	if reason := d.locked(); reason != "" {
+		return reason
 	}
 	if _, err := os.Stat("/run/cloud-init/enabled"); err == nil {
 		_, err := os.Stat("/run/cloud-init/result.json")
@@ -86,21 +78,6 @@ func (d *daemon) notQuiet(ctx context.Context) string {
 		}
 	}
 	return ""
-}
-
-// isLocked asks the kernel whether another process holds a record lock on a
-// file, as dpkg and rpm do, without taking it.
-func isLocked(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	lock := unix.Flock_t{Type: unix.F_RDLCK, Whence: 0}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
-		return false
-	}
-	return lock.Type != unix.F_UNLCK
 }
 
 // missing lists what the target needs and the host does not have yet.

@@ -144,6 +144,10 @@ func (d *daemon) overtakes(c *candidate) bool {
 		d.log.Info("a newer commit does not end the watch", "commit", c.target.Commit, "reason", shut.why)
 		return false
 	}
+	if held := d.locks.find(); held != nil {
+		d.log.Info("a newer commit does not end the watch", "commit", c.target.Commit, "reason", "it waits for "+held.String())
+		return false
+	}
 	return true
 }
 

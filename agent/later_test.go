@@ -119,8 +119,10 @@ func TestSyncNowLetsOneCommitThrough(t *testing.T) {
 		}
 	}
 	a.spendOverride(ResultGood)
-	if _, stop := a.keeps(second); !stop {
-		t.Error("the word counts twice")
+	for _, c := range []*candidate{first, second} {
+		if _, stop := a.keeps(c); !stop {
+			t.Errorf("the word counts once more, for %s", c.target.Commit)
+		}
 	}
 
 	word()
@@ -233,5 +235,34 @@ func TestWindowKeepsANewerCommitFromEndingAWatch(t *testing.T) {
 	*at = at.Add(16 * time.Hour)
 	if !a.overtakes(c) {
 		t.Error("in its window it does not end the watch")
+	}
+}
+
+// The whole pass: nothing on the host changes while a commit is kept back, and it goes
+// in afterwards.
+func TestNothingIsTouchedWhileACommitIsKeptBack(t *testing.T) {
+	a, at := kept(t)
+	a.locks.files = lockFiles(t)
+	c := a.commit("aaaa", "/etc/a")
+	there := func() bool {
+		n, err := a.host.observe(context.Background(), c.target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.state.Paths["/etc/a"].Kind != plan.Absent
+	}
+	a.setPause(Pause{Since: *at, Reason: "new disks"})
+	if o := a.act(context.Background(), c); o.Result != ResultDeferred || there() {
+		t.Errorf("in a pause: %+v, the file is there: %v", o, there())
+	}
+	_, end := lockBy(t, a.locks.files[0].path)
+	if o := a.act(context.Background(), c); o.Result != ResultWaiting || there() {
+		t.Errorf("while dpkg is at work: %+v, the file is there: %v", o, there())
+	}
+	end()
+	*at = at.Add(time.Minute)
+	a.setPause(Pause{Since: *at, Until: *at, Reason: "over"})
+	if o := a.act(context.Background(), c); o.Result != ResultGood || !there() {
+		t.Errorf("afterwards: %+v, the file is there: %v", o, there())
 	}
 }

@@ -187,6 +187,9 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 		return nil
 	}
 	p.Waiting = d.missing(t, n)
+	if held := d.locks.find(); held != nil {
+		p.Waiting = append(p.Waiting, held.String())
+	}
 	w := h.complete(t, c.digest, "", n)
 	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
 		for _, doubt := range d.doubts(c, w) {

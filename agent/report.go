@@ -214,6 +214,7 @@ func (d *daemon) writeStatus() {
 	s.Tag, s.Pinned = d.cfg.Tag, d.cfg.Commit
 	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, made)
 	d.metrics.Stale(len(s.Stale) > 0)
+	s.Lock = d.locks.held.status()
 	if p := d.pause(); p != nil {
 		s.Paused = &PauseStatus{Since: p.Since, Until: p.Until, Reason: p.Reason}
 		d.metrics.Paused(true, p.Since)

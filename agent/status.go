@@ -78,6 +78,7 @@ type Status struct {
 	Attempt  *AttemptStatus  `json:"attempt,omitempty"`  // nil when none is open
 	Refused  []string        `json:"refused,omitempty"`  // problems of the target commit, "file:line: what"
 	Waiting  []string        `json:"waiting,omitempty"`  // what the target commit waits for
+	Lock     *LockStatus     `json:"lock,omitempty"`     // of a package manager, while it keeps the target commit waiting
 	Rejected []RejectedEntry `json:"rejected,omitempty"` // newest first
 	Held     *HeldStatus     `json:"held,omitempty"`     // nil when the agent acts
 	Rollback *RollbackStatus `json:"rollback,omitempty"` // nil when the host follows its branch
@@ -151,6 +152,15 @@ type HeldStatus struct {
 type RollbackStatus struct {
 	Commit string    `json:"commit"`
 	Since  time.Time `json:"since,omitzero"`
+}
+
+// LockStatus is the lock of a package manager that somebody holds.
+type LockStatus struct {
+	Path    string    `json:"path"`
+	Holder  string    `json:"holder"`            // dpkg or rpm
+	PID     int       `json:"pid,omitempty"`     // 0: nobody can tell
+	Process string    `json:"process,omitempty"` // its name
+	Since   time.Time `json:"since,omitzero"`    // it was first seen then
 }
 
 // PauseStatus says that a person keeps new commits off the host.

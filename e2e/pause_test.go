@@ -38,10 +38,10 @@ func TestCommitWaitsForItsWindowAndTheDaemonWakesAtTheOpening(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, h *lab.Host) {
 		s := newSite(t, h)
 		s.settled()
-		files, running := h.Snapshot(), s.invocations()
 		opens := turn(40 * time.Second)
 		s.config.more = "interval: 1h\n" + between(opens, opens.Add(time.Hour)) + "\n"
 		s.configure()
+		files, running := h.Snapshot(), s.invocations()
 		h.Must("systemctl", "reload", "evenkeel.service")
 		s.waitStatus("the configuration to be in force", func(st status) bool { return st.NextLook.After(time.Now().Add(10 * time.Minute)) })
 		s.repo.Edit("hosts/web-1.yaml", "hello from the first of them", "good morning")

@@ -143,6 +143,13 @@ func facts(b *strings.Builder, s agent.Status, now time.Time) {
 	if p := s.Paused; p != nil {
 		row("paused", "since %s%s: %s", ago(now, p.Since), prefixed(" until ", clockOrNothing(p.Until)), p.Reason)
 	}
+	if l := s.Lock; l != nil {
+		who := "somebody"
+		if l.PID > 0 {
+			who = fmt.Sprintf("process %d%s", l.PID, prefixed(" ", l.Process))
+		}
+		row("package lock", "%s holds %s since %s", who, l.Path, ago(now, l.Since))
+	}
 	row("last pass", "%s%s", cmp.Or(string(s.Result), "none yet"), prefixed(": ", s.Reason))
 	for _, c := range []struct {
 		name   string
