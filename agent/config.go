@@ -12,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
 )
 
 // DefaultConfigFile is where the package installs the host's own configuration.
@@ -40,6 +41,7 @@ type Config struct {
 	Stale          Stale         // when silence is an alarm
 	Webhook        Webhook       // who may ask for a look now
 	Probation      time.Duration // how long a commit must stay healthy before it is good
+	Windows        *plan.Windows // when a commit may begin; nil: what the repository says
 	Guard          GuardConfig   // what must still be reached after an apply
 	Listen         string        // address of /metrics, "" when there is none
 	LogFormat      string        // "text" or "json"

@@ -36,6 +36,7 @@ func (c *Config) keys() []configKey {
 		group("webhook", "Where a forge may ask for a look now.", c.Webhook.keys()...),
 		yesno("allow_rewritten", &c.AllowRewritten, "Follow a branch that was force-pushed. Default: false."),
 		duration("probation", &c.Probation, "How long a commit must stay healthy at least before it is good. Default: 10s."),
+		windows("windows", &c.Windows, "When a new commit may begin on this host, whatever fleet.yaml says; {} is at any time."),
 		group("guard", "What must still be reached after an apply.", c.Guard.keys()...),
 		text("listen", &c.Listen, "The address of the Prometheus page /metrics, or off. Default: 127.0.0.1:9973."),
 		oneOf("log_format", &c.LogFormat, "text or json. Default: text.", "text", "json"),

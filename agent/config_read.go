@@ -15,6 +15,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
 )
 
 // configReader turns YAML nodes into values and collects what is wrong, so that
@@ -175,6 +176,26 @@ func texts(name string, to *map[string]string, about string) configKey {
 		}
 		*to = values
 	})
+}
+
+// windows are those of fleet.yaml.
+func windows(name string, to **plan.Windows, about string) configKey {
+	return named(name, about, manifest.WindowsForm(), func(r *configReader, _ string, n *yaml.Node) {
+		w, problems := manifest.ReadWindows(r.file, n)
+		*to = w
+		r.take(problems)
+	})
+}
+
+// take adds what another reader has against a part of the file.
+func (r *configReader) take(problems manifest.Problems) {
+	for _, p := range problems {
+		text := p.Message
+		if p.Hint != "" {
+			text += " (" + p.Hint + ")"
+		}
+		r.problems = append(r.problems, configProblem{p.Line, text})
+	}
 }
 
 // absolute cleans a path that must be absolute.

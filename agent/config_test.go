@@ -81,6 +81,9 @@ identities: [/etc/ssh/ssh_host_ed25519_key, "credential:identity"]
 allow_denied: [/etc/sudoers.d/ops, /srv/*/.ssh/]
 allow_rewritten: true
 probation: 1m30s
+windows:
+  zone: Europe/Berlin
+  allow: [{days: [sat-sun], from: "22:00", to: "04:00"}]
 guard:
   deadline: 30s
   checks: [{tcp: "10.0.0.1:22", interval: 5s}]
@@ -101,6 +104,7 @@ cache_dir: /c
 		AllowDenied: []string{"/etc/sudoers.d/ops", "/srv/*/.ssh"}, AllowRewritten: true,
 		Identities: []string{"/etc/ssh/ssh_host_ed25519_key", "credential:identity"},
 		Probation:  90 * time.Second, Listen: "",
+		Windows: &plan.Windows{Zone: "Europe/Berlin", Allow: []plan.Window{{Days: []time.Weekday{time.Saturday, time.Sunday}, From: 22 * 60, To: 4 * 60}}},
 		Guard: GuardConfig{Deadline: 30 * time.Second,
 			Checks: []plan.Check{{TCP: "10.0.0.1:22", Interval: 5 * time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3}}},
 		LogFormat: "json", StateDir: "/s", CacheDir: "/c", File: dir + "/config.yaml",
@@ -225,6 +229,14 @@ func TestLoadConfigProblems(t *testing.T) {
 			"config.yaml:4: guard.deadline 2h0m0s is out of range: write 1s to 1h\n" +
 				"config.yaml:6: http: is not a URL of http or https (such as http://127.0.0.1:8080/healthz)\n" +
 				"config.yaml:7: user: is only for a check of kind exec"},
+		{"windows with faults, all at once", repo + "intervall: 1s\nwindows:\n  zone: Mars\n  allow:\n    - {days: [mo], from: \"22:00\"}\n  denied: []\n",
+			"config.yaml:3: unknown key \"intervall\"; did you mean \"interval\"?\n" +
+				"config.yaml:5: zone: \"Mars\" is no time zone (write an IANA name such as Europe/Berlin, or leave it away for UTC)\n" +
+				"config.yaml:7: \"mo\" is no day of the week (such as mon, or mon-fri)\n" +
+				"config.yaml:7: a window has from: and to: (write both, or none of them for the whole day)\n" +
+				"config.yaml:8: unknown key \"denied\" in windows: (known here: zone, allow, deny)"},
+		{"windows that are never open", repo + "windows: {deny: [{days: [mon-sun]}]}\n",
+			"config.yaml:3: windows: never open: deny: takes all that there is (a pause is the way to keep commits off for a time)"},
 		{"cache and state in one place", repo + "state_dir: /x\ncache_dir: /x/\n",
 			`config.yaml:4: cache_dir and state_dir are both "/x": the cache may be deleted at any time, the state may not`},
 		{"a list as the whole file", "- repo\n", "config.yaml: no repository is set: write a line such as \"repo: https://git.example.com/ops/hosts.git\"\n" +

@@ -137,9 +137,19 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if outcome, asks := d.question(c, w); asks {
 		return outcome
 	}
+	if outcome, stop := d.keepBack(c, w, n); stop {
+		return outcome
+	}
 	d.host.tell(StageValidating, c.target.Commit)
 	if err := d.validate(ctx, w, n); err != nil {
 		return d.invalid(c, err)
+	}
+	// Validating may have taken its time: people, and package managers, come in between.
+	if outcome, stop := d.keepBack(c, w, n); stop {
+		return outcome
+	}
+	if reason := d.locked(); reason != "" {
+		return d.wait(reason)
 	}
 	if err := d.makeAccounts(ctx, c.target, &n); err != nil {
 		return failed(err)

@@ -63,8 +63,11 @@ type daemon struct {
 		key   string
 		index int
 	}
+	later      deferred // the commit that is kept back
+	paused     *Pause   // that the log has told of
 	waiting    []string
 	patience   patience // with what others do
+	locks      lockWatch
 	warnings   []string
 	candidate  *candidate // newer than the attempt that is watched
 	passedOver string     // key of a candidate that could not overtake it
@@ -182,6 +185,7 @@ const inARow = 10
 // commit may interrupt and which then goes on until there is a verdict.
 func (d *daemon) onePass(ctx context.Context) Outcome {
 	d.waiting = nil
+	d.locks.begin()
 	// Before anything else: the open attempt may be that of another machine.
 	if outcome, stop := d.settleIdentity(); stop {
 		return outcome
@@ -192,6 +196,7 @@ func (d *daemon) onePass(ctx context.Context) Outcome {
 	if err := d.heed(); err != nil {
 		return failed(err)
 	}
+	d.tellPause()
 	if outcome, stop := d.anchored(); stop {
 		return outcome
 	}
@@ -235,7 +240,8 @@ func (d *daemon) passOver(c *candidate) {
 
 // finished tells people how a pass ended, and gives the time until the next.
 func (d *daemon) finished(outcome Outcome) time.Duration {
-	delay := d.delay()
+	d.spendOverride(outcome.Result)
+	delay := d.wakeFor(d.delay(), outcome.Result)
 	d.mu.Lock()
 	d.status.Passed = time.Now().UTC()
 	d.status.NextLook = d.status.Passed.Add(delay)
@@ -251,7 +257,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		// Rendering and staging are over: a daemon that waits should be small.
 		giveBack()
 	}
-	return delay
+	return d.locks.shorten(delay, outcome.Result, time.Now())
 }
 
 // delay is the interval with a little chance, so that a fleet never falls into
@@ -306,6 +312,8 @@ func (d *daemon) reload() {
 	before := d.cfg
 	d.cfg, d.origins, d.trust, d.chosen.key = cfg, newOrigins(cfg), trusted{}, ""
 	d.moveDoors(before)
+	d.later.key = "" // the windows may be others
+	d.locks.hurry()
 	d.host.Probation, d.host.Guard = cfg.Probation, cfg.Guard.service()
 	d.metrics.Origins()
 	d.tidy()

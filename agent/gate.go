@@ -10,8 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 )
@@ -34,7 +32,12 @@ func (d *daemon) onHold(ctx context.Context) (Outcome, bool) {
 	if h.Ledger.Hold == nil { // a question about a newer commit had taken its place
 		h.Ledger.Hold = &Hold{Reason: "the revert of an attempt failed", Commit: h.Open.Commit, Since: h.Now()}
 	}
-	if newest, err := d.follow(ctx); err != nil || newest.tip.Commit == h.Open.Commit {
+	newest, err := d.follow(ctx)
+	if err != nil || newest.tip.Commit == h.Open.Commit {
+		return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, true
+	}
+	if shut := d.shutNow(nil); shut.why != "" && d.override(newest.tip.Commit) == nil {
+		// Hands off means these too: nothing would follow them.
 		return Outcome{Result: ResultHeld, Reason: h.Ledger.Hold.Reason}, true
 	}
 	if err := h.passHeld(context.WithoutCancel(ctx)); err != nil {
@@ -65,14 +68,8 @@ func (d *daemon) notQuiet(ctx context.Context) string {
 	case starting && !d.patience.isOver("the host to finish its start", jobPatience, d.host.Now(), d.log):
 		return "the host to finish its start"
 	}
-	for lock, holder := range map[string]string{
-		"/var/lib/dpkg/lock-frontend": "dpkg",
-		"/var/lib/dpkg/lock":          "dpkg",
-		"/var/lib/rpm/.rpm.lock":      "rpm",
-	} {
-		if isLocked(lock) && !d.patience.isOver(holder+" to finish", installPatience, d.host.Now(), d.log) {
-			return holder + " to finish"
-		}
+	if reason := d.locked(); reason != "" {
+		return reason
 	}
 	if _, err := os.Stat("/run/cloud-init/enabled"); err == nil {
 		_, err := os.Stat("/run/cloud-init/result.json")
@@ -81,21 +78,6 @@ func (d *daemon) notQuiet(ctx context.Context) string {
 		}
 	}
 	return ""
-}
-
-// isLocked asks the kernel whether another process holds a record lock on a
-// file, as dpkg and rpm do, without taking it.
-func isLocked(path string) bool {
-	f, err := os.Open(path)
-	if err != nil {
-		return false
-	}
-	defer f.Close()
-	lock := unix.Flock_t{Type: unix.F_RDLCK, Whence: 0}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_GETLK, &lock); err != nil {
-		return false
-	}
-	return lock.Type != unix.F_UNLCK
 }
 
 // missing lists what the target needs and the host does not have yet.
@@ -191,7 +173,7 @@ func (d *daemon) decided(key, commit string) (Outcome, bool) {
 	case d.refused.key == key && d.refused.key != "" && (d.refused.until.IsZero() || time.Now().Before(d.refused.until)):
 		return Outcome{Result: ResultRefused, Reason: summary(d.refused.problems)}, true
 	case l.Key != key || d.host.Open != nil:
-		return Outcome{}, false
+		return d.stillKept(key)
 	}
 	if r, rejected := l.IsRejected(commit, ""); rejected {
 		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true

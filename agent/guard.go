@@ -34,13 +34,7 @@ func (g *GuardConfig) keys() []configKey {
 		named("checks", "Further checks, as in role.yaml.", manifest.ChecksForm(), func(r *configReader, _ string, n *yaml.Node) {
 			var problems manifest.Problems
 			g.Checks, problems = manifest.ReadChecks(r.file, n)
-			for _, p := range problems {
-				text := p.Message
-				if p.Hint != "" {
-					text += " (" + p.Hint + ")"
-				}
-				r.problems = append(r.problems, configProblem{p.Line, text})
-			}
+			r.take(problems)
 		}),
 	}
 }

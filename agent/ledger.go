@@ -46,6 +46,7 @@ type Ledger struct {
 	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
 	Hold     *Hold              `json:"hold,omitempty"`
 	Approved *Approval          `json:"approved,omitempty"` // a person's answer to a question, until it is used
+	Override *Override          `json:"override,omitempty"` // a person's word to apply what is kept back, until it is used
 	Goods    []PastGood         `json:"goods,omitempty"`    // commits that were good here, newest last, Good included
 	Pin      *Pin               `json:"pin,omitempty"`      // a person went back to one of them
 	History  []Entry            `json:"history,omitempty"`  // newest last

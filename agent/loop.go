@@ -42,8 +42,13 @@ func (d *daemon) loop(ctx context.Context) error {
 				d.ask()
 				continue
 			}
+			d.locks.hurry()
 			timer.Reset(0)
 		case <-timer.C:
+			if d.locks.putsOff(time.Now()) {
+				timer.Reset(recheck)
+				continue
+			}
 			d.looked(time.Now())
 			done = make(chan Outcome, 1)
 			go func() { done <- d.onePass(ctx) }()
@@ -56,6 +61,7 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			if asked {
 				asked, delay = false, 0
+				d.locks.hurry()
 			}
 			timer.Reset(delay)
 		case <-alive.C:

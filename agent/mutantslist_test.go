@@ -279,6 +279,36 @@ var mutants = []mutant{
 		edits: []edit{{"agent/child_offline.go", "	unix.SYS_IO_URING_SETUP, unix.SYS_IO_URING_ENTER, unix.SYS_IO_URING_REGISTER,\n", ""}},
 	},
 
+	// Hands off.
+	{
+		name:  "a pause is not heeded",
+		by:    "./agent ^TestNothingIsTouchedWhileACommitIsKeptBack$",
+		edits: []edit{{"agent/later.go", "		return notYet{p.String(), p.Until, true}\n", "		_ = p\n"}},
+	},
+	{
+		name:  "a pause that cannot be read counts for nothing",
+		by:    "./agent ^TestPauseThatCannotBeReadIsInForce$",
+		edits: []edit{{"agent/pause.go", "		return &Pause{Reason: fmt.Sprintf(\"the file %s of the state directory cannot be read: %v\", pauseFile, err)}\n", "		return nil\n"}},
+	},
+	{
+		name:  "a pause keeps back what is open",
+		by:    "./agent ^TestPauseDoesNotKeepBackWhatIsOpen$",
+		edits: []edit{{"agent/later.go", "open.phase == PhaseStay && open.Commit == t.Commit", "false"}},
+	},
+	{
+		name:  "a person's word for now counts twice",
+		by:    "./agent ^TestSyncNowLetsOneCommitThrough$",
+		edits: []edit{{"agent/later.go", "	h.Ledger.Override = nil\n	h.trySave()\n", "	h.trySave()\n"}},
+	},
+	{
+		name: "the lock of a package manager is not looked at",
+		by:   "./agent ^TestNothingIsTouchedWhileACommitIsKeptBack$",
+		edits: []edit{
+			{"agent/gate.go", "	if reason := d.locked(); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
+			{"agent/cycle.go", "	if reason := d.locked(); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
+		},
+	},
+
 	// The real disk.
 	{
 		name:  "the real disk does not sync files",

@@ -8,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
 
 	"evenkeel/agent/apply"
@@ -28,6 +27,7 @@ type Preview struct {
 	Problems              []string
 	Waiting               []string
 	Asks                  []string // what a person would have to approve first
+	Later                 string   // what keeps it back for now, "" when nothing does
 	Warnings              []string
 	Diffs                 []FileDiff
 }
@@ -187,6 +187,9 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 		return nil
 	}
 	p.Waiting = d.missing(t, n)
+	if held := d.locks.find(); held != nil {
+		p.Waiting = append(p.Waiting, held.String())
+	}
 	w := h.complete(t, c.digest, "", n)
 	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
 		for _, doubt := range d.doubts(c, w) {
@@ -198,9 +201,8 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 		return err
 	}
 	steps = plan.Diff(n.state, w.to, nil)
-	if text := strings.TrimSpace(steps.String()); text != "" {
-		p.Steps = strings.Split(text, "\n")
-	}
+	p.Steps = stepsOf(steps)
+	p.Later = d.shut(t).why
 	for _, step := range steps.Paths {
 		if h.isSecret(step.Path, t) {
 			if step.From.Digest != step.To.Digest {

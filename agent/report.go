@@ -60,7 +60,10 @@ func (d *daemon) report(o Outcome) {
 			s.Refused = append(s.Refused, p.String())
 		}
 	}
-	s.Waiting = d.waiting
+	s.Waiting, s.Deferred = d.waiting, nil
+	if o.Result == ResultDeferred {
+		s.Deferred = d.later.status()
+	}
 	d.mu.Unlock()
 	d.fillFromLedger()
 	d.fillUnits()
@@ -68,7 +71,7 @@ func (d *daemon) report(o Outcome) {
 	d.metrics.Standing(metrics.Standing{
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
 		Waiting: o.Result == ResultWaiting, Held: d.host.Ledger.Hold != nil,
-		RolledBack: d.host.Ledger.Pin != nil,
+		RolledBack: d.host.Ledger.Pin != nil, Deferred: o.Result == ResultDeferred,
 	})
 	d.mu.Lock()
 	target, applied, good := commitOf(s.Target), commitOf(s.Applied), commitOf(s.Good)
@@ -86,7 +89,7 @@ func (d *daemon) level(o Outcome) slog.Level {
 		return slog.LevelDebug
 	}
 	switch o.Result {
-	case ResultGood, ResultSuperseded, ResultWatching:
+	case ResultGood, ResultSuperseded, ResultWatching, ResultDeferred:
 		return slog.LevelInfo
 	}
 	return slog.LevelWarn
@@ -211,6 +214,13 @@ func (d *daemon) writeStatus() {
 	s.Tag, s.Pinned = d.cfg.Tag, d.cfg.Commit
 	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, made)
 	d.metrics.Stale(len(s.Stale) > 0)
+	s.Lock = d.locks.held.status()
+	if p := d.pause(); p != nil {
+		s.Paused = &PauseStatus{Since: p.Since, Until: p.Until, Reason: p.Reason}
+		d.metrics.Paused(true, p.Since)
+	} else {
+		d.metrics.Paused(false, time.Time{})
+	}
 	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unheard())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)

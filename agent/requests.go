@@ -23,6 +23,7 @@ import (
 const (
 	retryFile   = "retry"   // to try again what it gave up
 	approveFile = "approve" // to go on with what it asks about; holds the Approval
+	nowFile     = "now"     // to apply what is kept back; holds the Override
 )
 
 // maxRequest bounds the size of such a file.
@@ -117,7 +118,7 @@ func ResetState(cfg Config) error {
 		}
 	}
 	for _, e := range entries {
-		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || e.Name() == retryFile || slices.Contains([]string{approveFile, rollbackFile, resumeFile}, e.Name()) {
+		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || slices.Contains([]string{retryFile, approveFile, rollbackFile, resumeFile, nowFile}, e.Name()) {
 			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
 				return fmt.Errorf("cannot reset the state: %w", err)
 			}

@@ -44,23 +44,36 @@ func RequestRollback(cfg Config, commit string) (string, error) {
 	return to.Commit, nil
 }
 
-// ErrNotPinned says that there is nothing to resume.
-var ErrNotPinned = errors.New("the host follows its branch: nobody went back to another commit")
+// ErrNothingToResume says that the host follows its branch already.
+var ErrNothingToResume = errors.New("the host follows its branch: it is not paused, and nobody went back to another commit")
 
-// RequestResume asks the daemon to follow the branch again after a rollback.
-func RequestResume(cfg Config) error {
+// Resumed is what RequestResume ended.
+type Resumed struct {
+	Pause    *Pause // nil when none was in force
+	Rollback bool
+}
+
+// RequestResume ends a pause, and asks the daemon to follow the branch again after a
+// rollback.
+func RequestResume(cfg Config) (Resumed, error) {
+	var ended Resumed
 	l, _, err := readRecord(cfg)
 	if err != nil {
-		return err
+		return ended, err
+	}
+	if ended.Pause, err = endPause(cfg); err != nil {
+		return ended, fmt.Errorf("cannot end the pause: %w", err)
 	}
 	_, err = os.Stat(filepath.Join(cfg.StateDir, rollbackFile))
-	if l.Pin == nil && errors.Is(err, fs.ErrNotExist) {
-		return ErrNotPinned
+	if ended.Rollback = l.Pin != nil || !errors.Is(err, fs.ErrNotExist); ended.Rollback {
+		if err := replaceRequest(cfg, resumeFile, "", rollbackFile); err != nil {
+			return ended, fmt.Errorf("cannot ask to resume: %w", err)
+		}
 	}
-	if err := replaceRequest(cfg, resumeFile, "", rollbackFile); err != nil {
-		return fmt.Errorf("cannot ask to resume: %w", err)
+	if ended == (Resumed{}) {
+		return ended, ErrNothingToResume
 	}
-	return nil
+	return ended, nil
 }
 
 // replaceRequest asks for something in place of what may have been asked before.
@@ -129,9 +142,10 @@ func (l *Ledger) namesOfGoods() string {
 	return strings.Join(names, ", ")
 }
 
-// heedPin reads the requests to go back, and to follow the branch again.
+// heedPin reads the requests to go back, to follow the branch again, and to apply
+// what is kept back.
 func (d *daemon) heedPin() error {
-	return errors.Join(d.heedRequest(resumeFile, d.heedResume), d.heedRequest(rollbackFile, d.heedRollback))
+	return errors.Join(d.heedRequest(resumeFile, d.heedResume), d.heedRequest(rollbackFile, d.heedRollback), d.heedRequest(nowFile, d.heedNow))
 }
 
 func (d *daemon) heedResume([]byte) {
@@ -152,6 +166,8 @@ func (d *daemon) heedRollback(request []byte) {
 	d.log.Info("a person goes back", "commit", to.Commit)
 	d.refused.key, d.refused.problems = "", nil
 	l.pin(to, d.branchHead(), d.host)
+	// Whoever goes back in the middle of an incident means now.
+	l.Override = &Override{Reason: "a person goes back", When: d.host.Now(), Commit: to.Commit}
 }
 
 // pin makes the host follow a commit. Whatever it failed for since it was good is

@@ -47,6 +47,8 @@ const (
 	ResultSuperseded Result = "superseded" // a newer commit ended the attempt
 	ResultHeld       Result = "held"       // the agent stopped acting
 	ResultRollback   Result = "rollback"   // in the history: a person went back to a commit
+	ResultDeferred   Result = "deferred"   // it would be applied, and is kept back for now
+	ResultOverride   Result = "override"   // in the history: a person had a commit applied that was kept back
 	ResultFailed     Result = "failed"     // the pass itself did not get through: no remote, no memory
 )
 
@@ -76,9 +78,12 @@ type Status struct {
 	Attempt  *AttemptStatus  `json:"attempt,omitempty"`  // nil when none is open
 	Refused  []string        `json:"refused,omitempty"`  // problems of the target commit, "file:line: what"
 	Waiting  []string        `json:"waiting,omitempty"`  // what the target commit waits for
+	Lock     *LockStatus     `json:"lock,omitempty"`     // of a package manager, while it keeps the target commit waiting
 	Rejected []RejectedEntry `json:"rejected,omitempty"` // newest first
 	Held     *HeldStatus     `json:"held,omitempty"`     // nil when the agent acts
 	Rollback *RollbackStatus `json:"rollback,omitempty"` // nil when the host follows its branch
+	Paused   *PauseStatus    `json:"paused,omitempty"`   // nil when new commits are applied
+	Deferred *DeferredStatus `json:"deferred,omitempty"` // the target commit, when it is kept back for now
 	Except   []string        `json:"except,omitempty"`   // checks that failed before the good commit and still did after it
 
 	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
@@ -147,6 +152,31 @@ type HeldStatus struct {
 type RollbackStatus struct {
 	Commit string    `json:"commit"`
 	Since  time.Time `json:"since,omitzero"`
+}
+
+// LockStatus is the lock of a package manager that somebody holds.
+type LockStatus struct {
+	Path    string    `json:"path"`
+	Holder  string    `json:"holder"`            // dpkg or rpm
+	PID     int       `json:"pid,omitempty"`     // 0: nobody can tell
+	Process string    `json:"process,omitempty"` // its name
+	Since   time.Time `json:"since,omitzero"`    // it was first seen then
+}
+
+// PauseStatus says that a person keeps new commits off the host.
+type PauseStatus struct {
+	Since  time.Time `json:"since,omitzero"`
+	Until  time.Time `json:"until,omitzero"` // zero: until somebody says resume
+	Reason string    `json:"reason"`
+}
+
+// DeferredStatus is a commit that would be applied, and what it would do.
+type DeferredStatus struct {
+	Commit string    `json:"commit"`
+	Reason string    `json:"reason"`         // what keeps it back
+	Until  time.Time `json:"until,omitzero"` // zero: nobody knows
+	Steps  []string  `json:"steps,omitempty"`
+	More   int       `json:"more,omitempty"` // how many steps are not listed
 }
 
 // UnitStatus is one service as systemd sees it.

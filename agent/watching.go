@@ -34,6 +34,7 @@ func (w *watching) Watch(ctx context.Context, watched []health.Watched, probatio
 			return r
 		case <-timer.C:
 		case <-d.nudge:
+			d.writeStatus() // somebody may have paused
 		}
 		d.progressed()
 		if c := d.newer(inner); c != nil {
@@ -68,6 +69,7 @@ func (d *daemon) newer(ctx context.Context) *candidate {
 	if err := d.heedPin(); err != nil {
 		d.log.Warn("a request is not heeded yet", "err", err)
 	}
+	d.tellPause()
 	newest, err := d.follow(ctx)
 	if err != nil || newest.tip.Commit == open.Commit {
 		return nil
@@ -79,6 +81,9 @@ func (d *daemon) newer(ctx context.Context) *candidate {
 		if outcome.Reason != "" {
 			d.log.Info("a newer commit does not end the watch", "commit", commit, "reason", outcome.Reason)
 		}
+		return nil
+	}
+	if !d.overtakes(c) {
 		return nil
 	}
 	d.log.Info("a newer commit ends the watch", "commit", commit)

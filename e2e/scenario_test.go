@@ -203,6 +203,7 @@ func (s *scenario) verbs() map[string]func(rest string) string {
 		"rejected":  s.verdict("rejected", func(st scenarioStatus) bool { return st.isRejected(s.newest) }),
 		"held":      s.verdict("held", func(st scenarioStatus) bool { return st.Held != nil }),
 		"refused":   s.verdict("refused", func(st scenarioStatus) bool { return len(st.Refused) > 0 }),
+		"deferred":  s.verdict("deferred", func(st scenarioStatus) bool { return st.Deferred != nil && st.Deferred.Commit == s.newest }),
 		"waiting":   s.verdict("waiting", func(st scenarioStatus) bool { return len(st.Waiting) > 0 }),
 		"watching":  s.watching,
 		"at":        s.at,

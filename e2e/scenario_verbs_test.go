@@ -132,6 +132,9 @@ func (st scenarioStatus) why(commit string) string {
 			lines = append(append(lines, r.Reason), r.Evidence...)
 		}
 	}
+	if st.Deferred != nil {
+		lines = append(append(lines, st.Deferred.Reason), st.Deferred.Steps...)
+	}
 	if st.HeldFor != nil {
 		lines = append(append(lines, st.HeldFor.Reason), st.HeldFor.Evidence...)
 	}

@@ -35,6 +35,7 @@ type site struct {
 type config struct {
 	probation time.Duration
 	labels    map[string]string
+	more      string // lines; an interval in them is in place of 1s
 }
 
 // newSite installs the package and makes the repository, without a commit yet;
@@ -106,7 +107,10 @@ links:
 // configure writes the host's own configuration.
 func (s *site) configure() {
 	s.t.Helper()
-	text := fmt.Sprintf("repo: %s\ninterval: 1s\nprobation: %s\n", s.server.URL(), s.config.probation)
+	text := fmt.Sprintf("repo: %s\nprobation: %s\n%s", s.server.URL(), s.config.probation, s.config.more)
+	if !strings.Contains(s.config.more, "interval:") {
+		text += "interval: 1s\n"
+	}
 	if len(s.config.labels) > 0 {
 		text += "labels:\n"
 		for name, value := range s.config.labels {
@@ -147,6 +151,12 @@ type status struct {
 	Held     *struct {
 		Reason, Commit string
 		Paths          []string
+	}
+	NextLook time.Time `json:"next_look"`
+	Paused   *struct{ Reason string }
+	Deferred *struct {
+		Commit, Reason string
+		Steps          []string
 	}
 	PackageFiles []string `json:"package_files"`
 	Warnings     []string

@@ -22,6 +22,7 @@ type Standing struct {
 	Waiting    bool // it needs something that is not there yet
 	Held       bool // the agent stopped acting and waits for a person or another commit
 	RolledBack bool // a person took the host back to an older commit
+	Deferred   bool // it would be applied, and a pause or a window keeps it back
 }
 
 // Words that the agent counts by. All series exist from the start, so that a
@@ -30,7 +31,7 @@ type Standing struct {
 const other = "other"
 
 func results() []string {
-	return []string{"unchanged", "good", "refused", "waiting", "rejected", "undone", "superseded", "watching", "held", "failed", other}
+	return []string{"unchanged", "good", "refused", "waiting", "rejected", "undone", "superseded", "watching", "held", "deferred", "failed", other}
 }
 
 func stages() []string {
@@ -65,6 +66,9 @@ type Set struct {
 	waiting  prometheus.Gauge
 	held     prometheus.Gauge
 	rolled   prometheus.Gauge
+	deferred prometheus.Gauge
+	paused   prometheus.Gauge
+	since    prometheus.Gauge
 	reverts  *prometheus.CounterVec
 	unitJobs *prometheus.CounterVec
 
@@ -97,6 +101,9 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		waiting:  gauge("waiting", "1 while the newest commit needs a user, group, binary or unit that is not there yet."),
 		held:     gauge("held", "1 while the agent has stopped acting."),
 		rolled:   gauge("rolled_back", "1 while the host stays at a commit that a person went back to."),
+		deferred: gauge("deferred", "1 while the newest commit would be applied, and a pause or a maintenance window keeps it back."),
+		paused:   gauge("paused", "1 while a person keeps new commits off the host."),
+		since:    gauge("paused_since_timestamp_seconds", "When the pause began that is in force; 0 without one."),
 		reverts:  counter("reverts_total", "Commits that were put back, by what failed.", "reason"),
 		unitJobs: counter("unit_jobs_total", "Jobs that systemd was asked for, by its answer.", "verb", "result"),
 
@@ -114,7 +121,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	s.commits.set("", "", "")
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
-		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.reverts, s.unitJobs,
+		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.reverts, s.unitJobs,
 		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.originUp, s.originContact)
 	return s
 }
@@ -175,6 +182,16 @@ func (s *Set) Standing(now Standing) {
 	setBool(s.waiting, now.Waiting)
 	setBool(s.held, now.Held)
 	setBool(s.rolled, now.RolledBack)
+	setBool(s.deferred, now.Deferred)
+}
+
+// Paused says whether a person keeps new commits off the host, and since when.
+func (s *Set) Paused(on bool, since time.Time) {
+	setBool(s.paused, on)
+	if since.IsZero() {
+		s.since.Set(0)
+	}
+	setTime(s.since, since)
 }
 
 // Reverted counts a commit that was put back because of a step that could not be

@@ -50,6 +50,7 @@ func lived(s *Set) {
 	s.PassEnded("failed", start.Add(3*time.Minute))
 	s.Commits(Commits{Target: "bbbb", Applied: "aaaa", Good: "aaaa"})
 	s.Standing(Standing{Rejected: true})
+	s.Paused(true, start)
 	s.Phase("watching")
 	s.Head(start)
 	s.Stale(true)

@@ -54,13 +54,13 @@ func TestReadConffilesWithoutDpkg(t *testing.T) {
 func TestBesideFindsWhatPackagesLeft(t *testing.T) {
 	disk, root := openRoot(t)
 	for _, name := range []string{
-		"etc/app.conf", "etc/app.conf.dpkg-dist", "etc/app.conf.rpmnew", "etc/app.conf.bak",
+		"etc/app.conf", "etc/app.conf.dpkg-dist", "etc/app.conf.dpkg-new", "etc/app.conf.rpmnew", "etc/app.conf.bak",
 		"etc/other.conf.dpkg-dist", "etc/app/b", "etc/app/b.ucf-dist", "etc/b.dpkg-new",
 	} {
 		put(t, root, name)
 	}
 	got := Beside(disk, []string{"/etc/app.conf", "/etc/app/b", "/etc/none/at/all"})
-	if want := []string{"/etc/app.conf.dpkg-dist", "/etc/app.conf.rpmnew", "/etc/app/b.ucf-dist"}; !slices.Equal(got, want) {
+	if want := []string{"/etc/app.conf.dpkg-dist", "/etc/app.conf.dpkg-new", "/etc/app.conf.rpmnew", "/etc/app/b.ucf-dist"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

@@ -271,7 +271,7 @@ func TestGoldenCasesHaveEveryKey(t *testing.T) {
 		text string
 		keys [][]string
 	}{
-		{fleet.String(), [][]string{keyNames(fleetKeys()), keyNames(entryKeys()), keyNames(matchKeys())}},
+		{fleet.String(), [][]string{keyNames(fleetKeys()), keyNames(entryKeys()), keyNames(matchKeys()), keyNames(windowsKeys()), keyNames(windowKeys())}},
 		{role.String(), [][]string{keyNames(roleKeys()), keyNames(fileKeys()), keyNames(directoryKeys()), keyNames(serviceKeys()), keyNames(checkKeys()), mapKeysOf(schemaKeywords())}},
 	} {
 		for _, key := range slices.Concat(in.keys...) {

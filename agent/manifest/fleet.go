@@ -22,6 +22,7 @@ type entry struct {
 	roles []said
 	vars  []layer // none or one
 	terms terms
+	when  *plan.Windows // nil when the entry does not say
 	place plan.Place
 }
 
@@ -91,6 +92,9 @@ func (d *document) entry(n *yaml.Node) entry {
 		e.vars = []layer{d.layer(p.value, "hosts matching "+e.match.String(), "vars:")}
 	}
 	e.terms = d.terms(keys)
+	if p, ok := keys["windows"]; ok {
+		e.when = d.windows(p.value)
+	}
 	return e
 }
 
@@ -108,6 +112,7 @@ type assigned struct {
 	roles   []said  // in order, each once
 	vars    []layer
 	terms   terms
+	when    *plan.Windows
 }
 
 func (f fleet) assign(facts Facts) assigned {
@@ -119,6 +124,9 @@ func (f fleet) assign(facts Facts) assigned {
 		a.entries = append(a.entries, e)
 		a.vars = append(a.vars, e.vars...)
 		a.terms = e.terms.over(a.terms)
+		if e.when != nil {
+			a.when = e.when
+		}
 		for _, role := range e.roles {
 			if !slices.ContainsFunc(a.roles, func(s said) bool { return s.word == role.word }) {
 				a.roles = append(a.roles, role)

@@ -54,7 +54,12 @@ func accepts(s *jsonschema.Schema, text []byte) (ok, isYAML bool) {
 func places() []place {
 	return []place{
 		{"fleet", fleetFile, "%s\n", fleetKeys(), map[string]string{"hosts": "[]"}},
-		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}", "probation": "10m", "on_failure": "hold"}},
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}", "probation": "10m", "on_failure": "hold",
+			"windows": "{zone: Europe/Berlin, allow: [{days: [mon-fri], from: '22:00', to: '04:00'}], deny: [{days: [Friday]}]}"}},
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      %s\n", windowsKeys(), map[string]string{"zone": "America/Argentina/Buenos_Aires", "allow": "[{days: [sat, sun]}]", "deny": "[{from: 9:00, to: '24:00'}]"}},
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      allow:\n        - to: '3:00'\n          from: '1:00'\n          %s\n", windowKeys()[:1], map[string]string{"days": "[fri-mon, Wed, thursday]"}},
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      allow:\n        - from: '1:00'\n          %s\n", windowKeys()[2:], map[string]string{"to": "'24:00'"}},
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      allow:\n        - to: '1:00'\n          %s\n", windowKeys()[1:2], map[string]string{"from": "00:30"}},
 		{"fleet", fleetFile, "hosts:\n  - %s\n", entryKeys()[:1], map[string]string{"match": "web-*"}},
 		{"fleet", fleetFile, "hosts:\n  - match:\n      %s\n", matchKeys(), map[string]string{"name": "web-*", "labels": "{env: prod}", "facts": "{os.id: [debian, ubuntu]}"}},
 		{"role", "role.yaml", "%s\n", roleKeys(), map[string]string{
@@ -138,7 +143,7 @@ func TestEditorsKnowWhatTheParserKnows(t *testing.T) {
 // all: how two keys go together, and what is in a URL.
 func sayable(problem string) bool {
 	for _, beyond := range []string{"must be an absolute, clean path", "must be more than zero", "is not a URL", "is a template and cannot run",
-		"is too long", "cannot pass within the deadline", `"0640" is no HTTP status`} {
+		"is too long", "cannot pass within the deadline", `"0640" is no HTTP status`, "is no time zone"} {
 		if strings.Contains(problem, beyond) {
 			return true
 		}

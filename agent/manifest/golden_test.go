@@ -224,6 +224,10 @@ func show(t *plan.Target) string {
 	if t.Probation != 0 || t.OnFailure != "" {
 		fmt.Fprintf(&b, "probation %s, on failure %s\n", t.Probation, cmp.Or(t.OnFailure, plan.Revert))
 	}
+	if w := t.Windows; w != nil {
+		text, _ := json.Marshal(w)
+		fmt.Fprintf(&b, "windows %s\n", text)
+	}
 	for _, w := range t.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}

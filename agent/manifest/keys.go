@@ -24,6 +24,7 @@ func entryKeys() []Key {
 			About: "Which hosts the entry is for: a pattern for names, or a mapping with name, labels and facts."},
 		{Name: "roles", Value: Texts(), About: "Roles of these hosts, added to those of earlier entries."},
 		{Name: "vars", Value: MappingOf(Form{}).OrNothing(), About: "Values for templates; later entries win."},
+		{Name: "windows", Value: WindowsForm(), About: "When a new commit may begin on these hosts; the last entry that says so counts."},
 	}, termsKeys()...)
 }
 

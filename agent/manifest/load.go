@@ -47,6 +47,7 @@ func (r *repo) load(facts Facts) loaded {
 	l.layers = r.layers(roles, l.assigned.vars, facts.Name)
 	l.builder = r.build(roles, facts, l.layers)
 	l.assigned.terms.win(l.builder.t)
+	l.builder.t.Windows = l.assigned.when
 	return l
 }
 

@@ -274,7 +274,7 @@ func manual(t *testing.T) string {
 
 func TestManualHasEveryKey(t *testing.T) {
 	text := manual(t)
-	for _, keys := range [][]Key{fleetKeys(), entryKeys(), matchKeys(), roleKeys(), fileKeys(), directoryKeys(), serviceKeys(), checkKeys()} {
+	for _, keys := range [][]Key{fleetKeys(), entryKeys(), matchKeys(), roleKeys(), fileKeys(), directoryKeys(), serviceKeys(), checkKeys(), windowsKeys(), windowKeys()} {
 		for _, key := range keyNames(keys) {
 			if !strings.Contains(text, "`"+key+":`") {
 				t.Errorf("the manual does not describe %q", key)

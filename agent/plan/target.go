@@ -26,6 +26,7 @@ type Target struct {
 	// does not. They ask for nothing on the host, so they are no part of its digest.
 	Probation time.Duration // zero: what the host's own config says
 	OnFailure OnFailure
+	Windows   *Windows // when it may begin; nil: at any time, unless the host's own config says otherwise
 }
 
 // Place is a line of a file in the repository. Line 0 is the file as a whole.

@@ -72,6 +72,9 @@ func tellPlan(u ui, p agent.Preview) error {
 		u.say("\nIt failed here before and is not tried again: %s", p.Rejected)
 		return &exit{code: exitFound}
 	}
+	if p.Later != "" && len(p.Steps) > 0 {
+		u.say("\nNot now, because it is %s", p.Later)
+	}
 	for _, reason := range p.Waiting {
 		u.say("\nIt waits for %s", reason)
 	}

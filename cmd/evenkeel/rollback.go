@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"log/slog"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -59,14 +60,14 @@ Exit codes:
 func resumeCommand(u ui, config *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume",
-		Short: "follow the branch again after a rollback",
-		Long: `Asks the daemon to end a rollback: the newest commit of the branch is applied,
-unless it failed here before. Needs root.
+		Short: "end a pause, and follow the branch again after a rollback",
+		Long: `Ends a pause and a rollback, and says which of them it ended: the newest commit of
+the branch is applied, unless it failed here before. Needs root.
 
 Exit codes:
   0  the daemon was asked
-  1  there is no rollback to end; or the daemon does not run: it reads the request
-     when it starts
+  1  there is neither a pause nor a rollback to end; or the daemon does not run: it
+     reads the request when it starts
   2  the request could not be written`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
@@ -74,14 +75,20 @@ Exit codes:
 			if err != nil {
 				return err
 			}
-			err = agent.RequestResume(cfg)
-			if errors.Is(err, agent.ErrNotPinned) {
+			ended, err := agent.RequestResume(cfg)
+			if errors.Is(err, agent.ErrNothingToResume) {
 				return &exit{code: exitFound, err: err}
 			}
 			if err != nil {
 				return failed(err, "")
 			}
-			return asked(u, "asked to follow the branch again")
+			if p := ended.Pause; p != nil {
+				u.say("ended the pause of %s: %s", ago(time.Now(), p.Since), p.Reason)
+			}
+			if ended.Rollback {
+				return asked(u, "asked to end the rollback and to follow the branch again")
+			}
+			return asked(u, "asked to look at the repository")
 		},
 	}
 }

@@ -32,6 +32,7 @@ func renderStatus(s agent.Status, v verdict, now time.Time) string {
 		list(&b, "What was seen", s.Held.Evidence, shownEvidence)
 	}
 	list(&b, "Checks that failed before the good commit and still did after it", s.Except, shownProblems)
+	would(&b, s)
 	rejections(&b, s, now)
 	facts(&b, s, now)
 	services(&b, s, now)
@@ -95,6 +96,21 @@ func rejections(b *strings.Builder, s agent.Status, now time.Time) {
 	}
 }
 
+// would is what a commit that is kept back for now is going to do.
+func would(b *strings.Builder, s agent.Status) {
+	d := s.Deferred
+	if d == nil {
+		return
+	}
+	title(b, fmt.Sprintf("%s would do, but is %s", commit(s.Target), d.Reason))
+	for _, step := range d.Steps {
+		fmt.Fprintf(b, "  %s\n", indented(step))
+	}
+	if d.More > 0 {
+		fmt.Fprintf(b, "  and %d more: see \"evenkeel plan\"\n", d.More)
+	}
+}
+
 // facts is the table of single values.
 func facts(b *strings.Builder, s agent.Status, now time.Time) {
 	b.WriteString("\n")
@@ -124,6 +140,16 @@ func facts(b *strings.Builder, s agent.Status, now time.Time) {
 		row(name, "%s, %s%s%s", o.Repo, answered, prefixed(", offers ", short(o.Commit)), prefixed(": ", o.Error))
 	}
 	row("doing", "%s", cmp.Or(string(s.Stage), "nothing"))
+	if p := s.Paused; p != nil {
+		row("paused", "since %s%s: %s", ago(now, p.Since), prefixed(" until ", clockOrNothing(p.Until)), p.Reason)
+	}
+	if l := s.Lock; l != nil {
+		who := "somebody"
+		if l.PID > 0 {
+			who = fmt.Sprintf("process %d%s", l.PID, prefixed(" ", l.Process))
+		}
+		row("package lock", "%s holds %s since %s", who, l.Path, ago(now, l.Since))
+	}
 	row("last pass", "%s%s", cmp.Or(string(s.Result), "none yet"), prefixed(": ", s.Reason))
 	for _, c := range []struct {
 		name   string

@@ -11,21 +11,38 @@ import (
 	"evenkeel/agent"
 )
 
-func syncCommand(u ui) *cobra.Command {
+func syncCommand(u ui, config *string) *cobra.Command {
 	var wait time.Duration
+	var now bool
+	var reason string
 	cmd := &cobra.Command{
 		Use:   "sync",
 		Short: "look at the repository now",
 		Long: `Makes the daemon read its configuration again and look at the repository now. With
 --wait it then waits until that look, and all that follows from it, is over, and
-says how the host is. Needs root.
+says how the host is. With --now, which needs a --reason, the newest commit is applied
+although a pause or a maintenance window keeps it back: once, within an hour, and the
+log and the history say so. Needs root.
 
 Exit codes:
   0  the daemon was asked; with --wait: the host is fine
   1  with --wait: somebody should look, see "evenkeel status"
-  2  the daemon does not run, or did not come to an end in that time`,
+  2  the daemon does not run, or did not come to an end in that time; or --now could
+     not be asked for`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if now != (reason != "") {
+				return failed(errors.New("--now and --reason go together"), "say --now --reason TEXT: who looks at the log later must know why")
+			}
+			if now {
+				cfg, err := loadConfig(*config)
+				if err != nil {
+					return err
+				}
+				if err := agent.RequestNow(cfg, reason); err != nil {
+					return failed(err, "")
+				}
+			}
 			asked := time.Now()
 			if err := wakeDaemon(agent.StatusFile); err != nil {
 				return failed(err, "\"systemctl start evenkeel\" starts it; are you root?")
@@ -43,6 +60,8 @@ Exit codes:
 			return tell(u, s, time.Now(), false)
 		},
 	}
+	cmd.Flags().BoolVar(&now, "now", false, "apply the newest commit although a pause or a window keeps it back")
+	cmd.Flags().StringVar(&reason, "reason", "", "why --now, for the log")
 	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for the end, such as 10m")
 	return cmd
 }

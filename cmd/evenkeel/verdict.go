@@ -44,6 +44,9 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 		return bad("WAITING: %s waits for %s; the host stays at %s.", newest, strings.Join(s.Waiting, ", "), before(s))
 	case len(down) > 0:
 		return bad("DOWN: the host is at %s, but %s.", before(s), strings.Join(down, ", "))
+	case s.Paused != nil:
+		return bad("PAUSED: since %s%s: %s; the host stays at %s%s. To go on: \"evenkeel resume\".",
+			ago(now, s.Paused.Since), prefixed(" until ", clockOrNothing(s.Paused.Until)), s.Paused.Reason, before(s), keptBack(s))
 	case len(s.Stale) > 0:
 		return bad("STALE: %s; the host stays at %s.", strings.Join(s.Stale, ", and "), before(s))
 	case s.ContactError != "" && s.Good == nil:
@@ -51,8 +54,13 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 	case s.ContactError != "":
 		return fine("OK, but the repository does not answer since %s (%s); the host stays at %s.",
 			ago(now, s.Contact), s.ContactError, before(s))
+	case s.Good == nil && s.Deferred != nil:
+		return fine("STARTING: no commit has proved itself here yet; %s is %s.", newest, s.Deferred.Reason)
 	case s.Good == nil:
 		return fine("STARTING: no commit has proved itself here yet.")
+	}
+	if s.Deferred != nil {
+		return fine("OK: the host is at %s since %s%s; %s is %s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), newest, s.Deferred.Reason)
 	}
 	return fine("OK: the host is at %s since %s%s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), exceptions(s))
 }
@@ -66,6 +74,14 @@ func lastWords(s agent.Status, now time.Time) verdict {
 	}
 	return verdict{exitFailed, fmt.Sprintf("STOPPED: evenkeel does not run. Its last word, at %s: %s%s",
 		ago(now, s.Written), verdictOf(s, now).sentence, next)}
+}
+
+// keptBack names the commit that waits for the end of a pause.
+func keptBack(s agent.Status) string {
+	if s.Deferred == nil {
+		return ""
+	}
+	return ", and " + commit(s.Target) + " is not applied"
 }
 
 // exceptions says that not all was well before the good commit, and still is not.

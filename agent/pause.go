@@ -1,0 +1,168 @@
+package agent
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"evenkeel/agent/apply"
+)
+
+// A pause keeps new commits off the host while people work on it. What is open goes
+// on: a watch comes to its verdict, a failed commit goes back, a crash is mended. A
+// host between two commits is nothing to work on.
+
+// pauseFile in the state directory is the pause itself, not a request for one: it
+// is in force as soon as it is there, also for a pass that is under way and has not
+// begun to change anything. The daemon never removes it, so it cannot take a newer
+// one for the one that it read.
+const pauseFile = "pause"
+
+// maxReason bounds what a person says about a pause, in bytes.
+const maxReason = 500
+
+// Pause is a person's word that no new commit shall be applied.
+type Pause struct {
+	Since  time.Time `json:"since"`
+	Until  time.Time `json:"until,omitzero"` // zero: until somebody says resume
+	Reason string    `json:"reason"`
+}
+
+// RequestPause keeps new commits off this host for a time, or, when that is zero,
+// until RequestResume. It replaces a pause that is in force, and outlasts restarts
+// of the daemon and of the host.
+func RequestPause(cfg Config, length time.Duration, reason string) (Pause, error) {
+	reason, err := checkReason(reason)
+	if err == nil && length < 0 {
+		err = fmt.Errorf("%s is no length of time", length)
+	}
+	if err != nil {
+		return Pause{}, fmt.Errorf("cannot pause: %w", err)
+	}
+	p := Pause{Since: time.Now().UTC().Truncate(time.Second), Reason: reason}
+	if length > 0 {
+		p.Until = p.Since.Add(length)
+	}
+	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil { // a host may be paused before its first start
+		return Pause{}, fmt.Errorf("cannot pause: %w", err)
+	}
+	err = inState(cfg, func(dir apply.Dir) error { return writeJSON(dir, pauseFile, p) })
+	if err != nil {
+		return Pause{}, fmt.Errorf("cannot pause: %w", err)
+	}
+	return p, nil
+}
+
+// endPause ends the pause and gives it, nil when none is in force.
+func endPause(cfg Config) (ended *Pause, err error) {
+	err = inState(cfg, func(dir apply.Dir) error {
+		ended = readPause(dir, time.Now())
+		if err := dir.Remove(pauseFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return dir.Sync()
+	})
+	return ended, err
+}
+
+// checkReason gives a reason as one line that status and log can show.
+func checkReason(reason string) (string, error) {
+	reason = strings.TrimSpace(reason)
+	switch {
+	case reason == "":
+		return "", errors.New("a reason is needed: whoever looks at this host next must know why")
+	case len(reason) > maxReason:
+		return "", fmt.Errorf("the reason has %d bytes, more than %d", len(reason), maxReason)
+	case !utf8.ValidString(reason) || strings.ContainsFunc(reason, unicode.IsControl):
+		return "", errors.New("the reason must be one line of plain text")
+	}
+	return reason, nil
+}
+
+// inState does something in the state directory for a verb.
+func inState(cfg Config, do func(apply.Dir) error) error {
+	disk, err := apply.NewDisk("/")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = disk.Close() }()
+	dir, err := disk.OpenDir(cfg.StateDir)
+	if err != nil {
+		return fmt.Errorf("cannot open the state directory: %w", err)
+	}
+	defer func() { _ = dir.Close() }()
+	return do(dir)
+}
+
+// writeJSON replaces a file of the state directory whole.
+func writeJSON(dir apply.Dir, name string, v any) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return writeState(dir, name, data)
+}
+
+// readPause gives the pause that is in force, nil when there is none. One that cannot
+// be read is in force: somebody wanted hands off.
+func readPause(dir apply.Dir, now time.Time) *Pause {
+	data, err := dir.Read(pauseFile, maxRequest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	p := new(Pause)
+	if err == nil {
+		err = json.Unmarshal(data, p)
+	}
+	if err != nil {
+		return &Pause{Reason: fmt.Sprintf("the file %s of the state directory cannot be read: %v", pauseFile, err)}
+	}
+	if !p.Until.IsZero() && !now.Before(p.Until) {
+		return nil
+	}
+	return p
+}
+
+// String says it as status and log do.
+func (p *Pause) String() string {
+	text := "paused"
+	if !p.Until.IsZero() {
+		text += " until " + clock(p.Until)
+	}
+	return text + ": " + p.Reason
+}
+
+// clock is a time of day as people read it in a sentence.
+func clock(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
+
+// pause is the one that is in force now.
+func (d *daemon) pause() *Pause {
+	if d.host.State == nil { // a preview on a host where the daemon never ran
+		return nil
+	}
+	return readPause(d.host.State, d.host.Now())
+}
+
+// tellPause logs once that a pause is in force, and once that it is over.
+func (d *daemon) tellPause() {
+	was, is := d.paused, d.pause()
+	d.paused = is
+	switch {
+	case is != nil && (was == nil || *was != *is):
+		attributes := []any{"reason", is.Reason, "since", is.Since}
+		if !is.Until.IsZero() {
+			attributes = append(attributes, "until", is.Until)
+		}
+		d.log.Warn("paused: new commits are not applied", attributes...)
+	case is == nil && was != nil && !was.Until.IsZero() && !d.host.Now().Before(was.Until):
+		d.log.Info("the pause is over: its time has come", "reason", was.Reason)
+	case is == nil && was != nil:
+		d.log.Info("the pause is over: a person resumes", "reason", was.Reason)
+	}
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"evenkeel/agent"
+)
+
+func pauseCommand(u ui, config *string) *cobra.Command {
+	var length time.Duration
+	var reason string
+	cmd := &cobra.Command{
+		Use:   "pause",
+		Short: "keep new commits off this host for a time",
+		Long: `Keeps new commits off this host while people work on it: until "evenkeel resume", or
+for the time of --for. They are still fetched, and "evenkeel status" says what they
+would do. What is open goes on: a commit on probation comes to its verdict, and one
+that fails goes back. A pause outlasts restarts of the daemon and of the host, and
+replaces one that is in force. "evenkeel sync --now" lets a commit in all the same.
+Needs root.
+
+Exit codes:
+  0  new commits are kept off from now on
+  1  the same, but the daemon does not run: it starts paused
+  2  the host is not paused`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("for") && length < time.Second {
+				return failed(fmt.Errorf("cannot pause for %s", length), "say how long, such as --for 2h, or leave it out")
+			}
+			if reason == "" {
+				return failed(errors.New("cannot pause without a reason"), "say --reason TEXT: who looks at this host next must know why")
+			}
+			cfg, err := loadConfig(*config)
+			if err != nil {
+				return err
+			}
+			p, err := agent.RequestPause(cfg, length, reason)
+			if err != nil {
+				return failed(err, "")
+			}
+			end := "until \"evenkeel resume\""
+			if !p.Until.IsZero() {
+				end = "until " + clockOrNothing(p.Until)
+			}
+			return asked(u, "paused "+end)
+		},
+	}
+	cmd.Flags().DurationVar(&length, "for", 0, "how long, such as 2h; without it until \"evenkeel resume\"")
+	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at this host next")
+	return cmd
+}
+
+// clockOrNothing is a time to come, with its date: a pause may outlast the day.
+func clockOrNothing(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Format("2006-01-02 15:04 MST")
+}
