@@ -145,7 +145,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	d.host = &Host{
 		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
 		Phase: d.tell, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Probation: cfg.Probation, Guard: cfg.Guard.service(),
-		Journal: journal, index: apply.Index{Key: key},
+		Journal: health.Journal, index: apply.Index{Key: key},
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}
 	return d, nil

@@ -67,6 +67,19 @@ func causeOf(findings []health.Finding) Cause {
 	return cause
 }
 
+// withJournal adds to the evidence what failed units said during the open attempt.
+func (h *Host) withJournal(ctx context.Context, e Evidence, failed []string) Evidence {
+	if h.Journal == nil {
+		return e
+	}
+	for _, unit := range failed {
+		for line := range strings.Lines(h.Journal(ctx, unit, h.Open.Since)) {
+			e.Details = strings.TrimPrefix(e.Details+"\n"+unit+": "+strings.TrimSuffix(line, "\n"), "\n")
+		}
+	}
+	return e
+}
+
 // unitsDown names the units that are not well themselves, whatever their checks say.
 func unitsDown(findings []health.Finding) []string {
 	var down []string

@@ -166,4 +166,4 @@ func (f *follower) renew(now units.Detail) {
 	}
 }
 
-func (f *follower) fail(why, evidence string) { f.why, f.evidence = why, Clean(evidence) }
+func (f *follower) fail(why, evidence string) { f.why, f.evidence = why, clean(evidence) }

@@ -276,8 +276,8 @@ func TestClean(t *testing.T) {
 		"":                        "",
 		strings.Repeat("世", 1000): strings.Repeat("世", 200) + "...",
 	} {
-		if got := Clean(dirty); got != want || !utf8.ValidString(got) {
-			t.Errorf("Clean(%q) = %q, want %q", dirty, got, want)
+		if got := clean(dirty); got != want || !utf8.ValidString(got) {
+			t.Errorf("clean(%q) = %q, want %q", dirty, got, want)
 		}
 	}
 }

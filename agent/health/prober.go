@@ -56,7 +56,7 @@ func (p *Prober) Try(ctx context.Context, check plan.Check) Result {
 		if result.Took >= check.Timeout { // what package net says of a dial that took too long
 			text = strings.Replace(text, "i/o timeout", late, 1)
 		}
-		result.Evidence = Clean(text)
+		result.Evidence = clean(text)
 	}
 	return result
 }
@@ -80,9 +80,9 @@ func (p *Prober) probe(ctx context.Context, check plan.Check) error {
 	return errors.New("the check says nothing to look at")
 }
 
-// Clean makes foreign text fit for a log: a few lines of bounded length, without
+// clean makes foreign text fit for a log: a few lines of bounded length, without
 // control characters and runs of spaces.
-func Clean(text string) string {
+func clean(text string) string {
 	text = strings.ToValidUTF8(text, "?")
 	var lines []string
 	for line := range strings.Lines(text) {

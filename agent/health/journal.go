@@ -1,13 +1,10 @@
-package agent
+package health
 
 import (
 	"context"
 	"fmt"
 	"os/exec"
-	"strings"
 	"time"
-
-	"evenkeel/agent/health"
 )
 
 const (
@@ -15,10 +12,10 @@ const (
 	journalLines = "8"
 )
 
-// journal gives the last lines that a unit has written itself since a time: systemd
+// Journal gives the last lines that a unit has written itself since a time: systemd
 // knows that a program ended with status 1, and the program said why. It is "" when
 // there are none, or when nobody can tell: evidence is a help, and no condition.
-func journal(ctx context.Context, unit string, since time.Time) string {
+func Journal(ctx context.Context, unit string, since time.Time) string {
 	ctx, cancel := context.WithTimeout(ctx, journalTime)
 	defer cancel()
 	// Its last words may be on their way still.
@@ -28,18 +25,5 @@ func journal(ctx context.Context, unit string, since time.Time) string {
 	if err != nil {
 		return ""
 	}
-	return health.Clean(string(out))
-}
-
-// withJournal adds to the evidence what failed units said during the open attempt.
-func (h *Host) withJournal(ctx context.Context, e Evidence, failed []string) Evidence {
-	if h.Journal == nil {
-		return e
-	}
-	for _, unit := range failed {
-		for line := range strings.Lines(h.Journal(ctx, unit, h.Open.Since)) {
-			e.Details = strings.TrimPrefix(e.Details+"\n"+unit+": "+strings.TrimSuffix(line, "\n"), "\n")
-		}
-	}
-	return e
+	return clean(string(out))
 }
