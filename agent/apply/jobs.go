@@ -125,6 +125,9 @@ func (j Jobs) step(ctx context.Context, step plan.UnitStep) (units.Detail, error
 		switch {
 		case d.Invocation != j.Was[step.Unit].Invocation:
 			j.Log.Info("restarted by systemd", "unit", step.Unit, "with", step.With, "why", strings.Join(step.Why, "; "))
+			// It began at none. One that crashed since, while the other unit settled, and
+			// that systemd started again, did not stay up.
+			d.Restarts = 0
 			return d, nil
 		case verb == units.Start:
 			return d, nil // systemd found no need to
