@@ -89,6 +89,9 @@ func (d *daemon) useOverride(o *Override, commit string, shut notYet) error {
 	}
 	h := d.host
 	o.Commit = commit
+	if shut.why == "" { // nobody's word was needed; it does not count for the next commit
+		return h.Ledger.save(h.State)
+	}
 	d.log.Warn("a person has a commit applied now", "commit", commit, "reason", o.Reason, "although", shut.why)
 	h.Ledger.Note(Entry{When: h.Now(), Commit: commit, Result: ResultOverride, Reason: "a person said so (" + o.Reason + "), although it is " + shut.why})
 	return h.Ledger.save(h.State)
@@ -156,13 +159,13 @@ func (d *daemon) overtakes(c *candidate) bool {
 func (d *daemon) keepBack(c *candidate, w wanted, n now) (Outcome, bool) {
 	commit := c.target.Commit
 	shut := d.shut(c.target)
-	if shut.why == "" {
-		return Outcome{}, false
-	}
 	if o := d.override(commit); o != nil {
 		if err := d.useOverride(o, commit, shut); err != nil {
 			return failed(err), true
 		}
+		return Outcome{}, false
+	}
+	if shut.why == "" {
 		return Outcome{}, false
 	}
 	steps := stepsOf(plan.Diff(n.state, w.to, nil))

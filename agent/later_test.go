@@ -125,6 +125,19 @@ func TestSyncNowLetsOneCommitThrough(t *testing.T) {
 		}
 	}
 
+	if err := a.host.State.Remove(pauseFile); err != nil {
+		t.Fatal(err)
+	}
+	word()
+	if _, stop := a.keeps(first); stop {
+		t.Error("without a pause it is kept back")
+	}
+	a.setPause(Pause{Since: *at, Reason: "new disks"})
+	if a.overtakes(second) {
+		t.Error("a word that was not needed for the first commit lets in a second")
+	}
+	a.spendOverride(ResultGood)
+
 	word()
 	*at = at.Add(overrideLife + time.Second)
 	if _, stop := a.keeps(second); !stop {

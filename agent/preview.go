@@ -76,6 +76,7 @@ func PlanRollback(ctx context.Context, cfg Config, manager units.Manager, commit
 		p.Commit, p.Subject = to.Commit, reply.Info.Subject
 		return reply, err
 	})
+	p.Later = "" // whoever goes back means now
 	return p, err
 }
 
