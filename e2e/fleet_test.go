@@ -33,7 +33,7 @@ var accidents = []struct {
 			s.repo.Edit("roles/cache/files/etc/redis/redis.conf.tmpl", "port 6379", "port 5432")
 			s.repo.Edit("roles/cache/role.yaml", "127.0.0.1:6379", "127.0.0.1:5432")
 		},
-		reason: "redis-server.service: Failed listening on port 5432",
+		reason: "Failed listening on port 5432",
 	},
 	{
 		what: "a syntax error that a validator sees",
