@@ -23,8 +23,17 @@ import (
 // answerProgram is where a scenario's units find ../testdata/answer.
 const answerProgram = "/usr/lib/evenkeel-lab/answer"
 
-// TestScenarios runs the stories of testdata/scenarios, each on a new host of each
-// release, and prints how each ended. Its README says what a story is made of.
+// vendorUnit is a unit that every host has from a package, and that runs.
+const vendorUnit = `[Service]
+ExecStart=/bin/sleep infinity
+ExecReload=/bin/true
+
+[Install]
+WantedBy=multi-user.target
+`
+
+// TestScenarios runs the stories of testdata/scenarios on each release, and prints how
+// each ended. Its README says what a story is made of.
 func TestScenarios(t *testing.T) {
 	files, err := filepath.Glob("testdata/scenarios/*.txtar")
 	if err != nil || len(files) == 0 {
@@ -43,14 +52,19 @@ func TestScenarios(t *testing.T) {
 				t.Fatal(err)
 			}
 			base.WriteFile(answerProgram, string(answer), 0o755)
-			image := base.Freeze()
+			base.WriteFile("/usr/lib/systemd/system/vendor.service", vendorUnit, 0o644)
+			base.Must("systemctl", "enable", "vendor.service")
+			hosts := newHosts(t, base.Freeze())
 			for _, file := range files {
 				t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 					t.Parallel()
 					s := readScenario(t, file)
+					if s.only != "" && s.only != release {
+						return
+					}
 					begin := time.Now()
 					t.Cleanup(func() { results.add(s, release, !t.Failed(), time.Since(begin)) })
-					s.play(theLab.HostFrom(t, image, "web-1"))
+					s.playOn(hosts)
 				})
 			}
 		})
@@ -116,6 +130,8 @@ type scenario struct {
 	t       *testing.T
 	name    string
 	about   string
+	alone   bool   // it changes on the host what no commit takes back
+	only    string // the release that it is for, "" for all
 	story   []storyLine
 	config  string
 	commits map[string][]txtar.File
@@ -123,8 +139,11 @@ type scenario struct {
 	*site
 	ids     map[string]string // commits by their names in the story
 	newest  string            // id of the last one
-	files   lab.Snapshot      // when it was marked, and so on
+	begin   time.Time
+	files   lab.Snapshot // when it was marked, and so on
 	running map[string]unitState
+	before  map[string]unitState // what ran when the last commit came
+	journal string               // cursor of its last entry then
 }
 
 type storyLine struct {
@@ -152,6 +171,10 @@ func readScenario(t *testing.T, file string) *scenario {
 		case line == "" || strings.HasPrefix(line, "#"):
 		case s.story == nil:
 			s.about = strings.TrimSpace(s.about + " " + line)
+		case line == "alone":
+			s.alone = true
+		case verb == "only":
+			s.only = rest
 		default:
 			s.story = append(s.story, storyLine{i + 1, verb, strings.TrimSpace(rest)})
 		}
@@ -173,6 +196,7 @@ func readScenario(t *testing.T, file string) *scenario {
 // play tells the story, up to the first line that is not as it shall be.
 func (s *scenario) play(h *lab.Host) {
 	s.t.Helper()
+	s.begin = time.Now()
 	s.site = &site{t: s.t, host: h, repo: theLab.Repo(s.t, "config")}
 	s.t.Cleanup(s.tellIfFailed)
 	s.server = theLab.Serve(s.t, s.repo, "", "")
@@ -218,7 +242,8 @@ func (s *scenario) verbs() map[string]func(rest string) string {
 		"gone":      func(path string) string { return s.soonSo("it is there", func() bool { return !s.host.Exists(path) }) },
 		"status":    s.says("evenkeel", "status"),
 		"history":   s.historyHas,
-		"log":       s.says("journalctl", "--no-pager", "-o", "cat", "-u", "evenkeel.service"),
+		"reloads":   s.reloads,
+		"log":       s.says("journalctl", "--no-pager", "-o", "cat", "-u", "evenkeel.service", "--since", fmt.Sprintf("@%d", s.begin.Unix())),
 		"metric":    s.metricIs,
 		"run":       s.run(true),
 		"fails":     s.run(false),

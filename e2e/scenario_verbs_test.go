@@ -8,6 +8,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 
 	"evenkeel/e2e/lab"
@@ -71,6 +72,7 @@ func (s *scenario) commit(name string) string {
 			}
 		}
 	}
+	s.markProcesses()
 	s.newest = s.repo.Commit(message)
 	s.ids[name] = s.newest
 	if first {
@@ -101,7 +103,7 @@ func (s *scenario) good(string) string {
 	if fault != "" {
 		return fmt.Sprintf("it is not; the status is %+v", st)
 	}
-	s.mark()
+	s.files, s.running = s.host.Snapshot().Without(configFile), s.units()
 	return ""
 }
 
@@ -161,8 +163,19 @@ type unitState struct{ active, invocation string }
 
 // mark remembers how the host is.
 func (s *scenario) mark() {
-	s.files, s.running = s.host.Snapshot(), s.units()
+	s.files, s.running = s.host.Snapshot().Without(configFile), s.units()
+	s.markProcesses()
 }
+
+// markProcesses remembers what runs, and what was logged so far.
+func (s *scenario) markProcesses() {
+	s.before = s.units()
+	_, s.journal, _ = strings.Cut(s.host.Must("journalctl", "--quiet", "-n1", "-o", "cat", "--show-cursor"), "-- cursor: ")
+}
+
+// notStories are prefixes of units that come and go by themselves: the daemon's own,
+// systemd's own with the slices that it makes for instances, and transient ones.
+var notStories = []string{"evenkeel", "systemd-", "system-", "run-"}
 
 // units lists all that systemd runs or has seen fail, but for itself, the daemon, the
 // system's own and what is gone by itself.
@@ -177,7 +190,7 @@ func (s *scenario) units() map[string]unitState {
 			property[key] = value
 		}
 		name := property["Id"]
-		if name == "" || strings.HasPrefix(name, "evenkeel") || strings.HasPrefix(name, "systemd-") || strings.HasPrefix(name, "run-") {
+		if name == "" || slices.ContainsFunc(notStories, func(prefix string) bool { return strings.HasPrefix(name, prefix) }) {
 			continue
 		}
 		all[name] = unitState{property["ActiveState"], property["InvocationID"]}
@@ -189,7 +202,7 @@ func (s *scenario) units() map[string]unitState {
 func (s *scenario) same(string) string {
 	var differs string
 	s.soonSo("", func() bool {
-		differs = s.files.Diff(s.host.Snapshot())
+		differs = s.files.Diff(s.host.Snapshot().Without(configFile))
 		now := s.units()
 		for name := range maps.Keys(mergeUnits(s.running, now)) {
 			if was, is := s.running[name].active, now[name].active; was != is {
@@ -207,7 +220,7 @@ func mergeUnits(a, b map[string]unitState) map[string]unitState {
 	return all
 }
 
-// processes checks that units run, and whether they were started since the mark.
+// processes checks that units run, and whether they were started since the last commit.
 func (s *scenario) processes(again bool) func(string) string {
 	return func(names string) string {
 		now := s.units()
@@ -215,7 +228,7 @@ func (s *scenario) processes(again bool) func(string) string {
 			switch {
 			case now[name].active != "active":
 				return fmt.Sprintf("%s is %q", name, now[name].active)
-			case (now[name].invocation != s.running[name].invocation) != again:
+			case (now[name].invocation != s.before[name].invocation) != again:
 				return fmt.Sprintf("%s was started again: %v", name, !again)
 			}
 		}
@@ -253,6 +266,22 @@ func (s *scenario) says(command ...string) func(string) string {
 		}
 		return "it does not say so:\n" + out
 	}
+}
+
+// reloads checks how often systemd read its unit files since the last commit came, as
+// it says itself.
+func (s *scenario) reloads(want string) string {
+	out := s.host.Must("journalctl", "--no-pager", "--quiet", "-o", "cat", "_PID=1", "--after-cursor", s.journal)
+	n := 0
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); line == "Reloading." || line == "Reloading..." {
+			n++
+		}
+	}
+	if got := strconv.Itoa(n); got != want {
+		return "it did so " + got + " times:\n" + out
+	}
+	return ""
 }
 
 // historyHas looks for words in the history alone.

@@ -78,6 +78,10 @@ func (l *Lab) newHost(t T, release, name, lower string) *Host {
 	return h
 }
 
+// Lend makes t the test that fails when something on the host goes wrong, until the
+// host is lent to another. It goes when the test ends that it was made for.
+func (h *Host) Lend(t T) { h.t = t }
+
 func (h *Host) makeDisk() error {
 	base := filepath.Join(h.lab.rootfs, h.Release)
 	if _, err := os.Stat(filepath.Join(base, "usr/lib/systemd/systemd")); err != nil {

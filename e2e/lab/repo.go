@@ -174,6 +174,12 @@ func (r *Repo) Restore(commit string) {
 	r.git(r.work, "checkout", "--quiet", commit, "--", ".")
 }
 
+// Empty removes everything from the work tree.
+func (r *Repo) Empty() {
+	r.t.Helper()
+	r.git(r.work, "rm", "-r", "--quiet", "--ignore-unmatch", ".")
+}
+
 // ForcePush makes the branch point at the work tree's commit, whatever it
 // pointed at before.
 func (r *Repo) ForcePush() {
