@@ -10,6 +10,7 @@ import (
 
 	"evenkeel/agent/apply"
 	"evenkeel/agent/plan"
+	"evenkeel/units"
 )
 
 // brought are the accounts that a target's own files of sysusers.d(5) make.
@@ -51,7 +52,64 @@ func missingAccounts(t *plan.Target, accounts apply.Accounts) []string {
 			list = append(list, fmt.Sprintf("group %q, which shall own %s", at.Group, p))
 		}
 	}
+	for _, a := range unitAccounts(t) {
+		_, there := accounts.UID(a.name)
+		if a.key == "Group" {
+			_, there = accounts.GID(a.name)
+		}
+		if !there && !brings.users[a.name] && !brings.groups[a.name] {
+			list = append(list, fmt.Sprintf("%s %q, as which %s runs", strings.ToLower(a.key), a.name, a.unit))
+		}
+	}
 	return list
+}
+
+// unitAccount is who a unit's User= or Group= names.
+type unitAccount struct{ unit, key, name string }
+
+// unitAccounts finds who the target's units that shall run run as, as far as the
+// repository's own files say so. Only systemd resolves specifiers and makes users of
+// its own: such units are left to it.
+func unitAccounts(t *plan.Target) []unitAccount {
+	found := map[unitAccount]string{} // name left out -> name
+	dynamic := map[string]bool{}
+	for _, p := range slices.Sorted(maps.Keys(t.State.Paths)) {
+		unit, at := unitOf(p), t.State.Paths[p]
+		if unit == "" || at.Kind != plan.File || !shallRun(t, unit) {
+			continue
+		}
+		file, err := units.ParseFile(p, t.Content[at.Digest])
+		if err != nil {
+			continue
+		}
+		for _, a := range file.Assignments {
+			switch {
+			case a.Section == "Service" && a.Key == "DynamicUser":
+				dynamic[unit] = true
+			case a.Section == "Service" && (a.Key == "User" || a.Key == "Group"):
+				found[unitAccount{unit: unit, key: a.Key}] = a.Value
+			}
+		}
+	}
+	var list []unitAccount
+	for a, name := range found {
+		if name != "" && !dynamic[a.unit] && !strings.Contains(name, "%") {
+			list = append(list, unitAccount{a.unit, a.key, name})
+		}
+	}
+	slices.SortFunc(list, func(a, b unitAccount) int { return strings.Compare(a.unit+a.key, b.unit+b.key) })
+	return list
+}
+
+// shallRun reports whether a unit, or an instance of it, shall run.
+func shallRun(t *plan.Target, unit string) bool {
+	for name, u := range t.State.Units {
+		template, _, _ := units.Template(name)
+		if u.Active && (name == unit || template == unit) {
+			return true
+		}
+	}
+	return false
 }
 
 // makeAccounts makes the accounts that a target brings, as systemd would at the

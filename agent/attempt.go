@@ -69,6 +69,8 @@ type Attempt struct {
 	Restarts []string                `json:"restarts,omitempty"` // for the history
 	Secret   map[string]bool         `json:"secret,omitempty"`   // paths whose content is nobody's business
 
+	Quiet map[string]bool `json:"quiet,omitempty"` // paths with feeds: none
+
 	Past      bool           `json:"past,omitempty"`       // a person went back to it
 	Guard     plan.Service   `json:"guard,omitzero"`       // what must still be reached
 	Probation time.Duration  `json:"probation,omitempty"`  // how long it must prove itself

@@ -43,6 +43,7 @@ func (e *invalidError) problems(t *plan.Target) manifest.Problems {
 // with the host untouched.
 func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 	c := apply.Candidate{Files: map[string]apply.Staged{}, Validators: map[string][]string{}}
+	var files []string
 	for _, step := range plan.Diff(plan.State{Paths: n.state.Paths}, plan.State{Paths: w.to.Paths}, nil).Paths {
 		if step.To.Kind == plan.Absent {
 			if step.From.Kind != plan.Directory {
@@ -55,6 +56,9 @@ func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 			return err
 		}
 		c.Files[step.Path] = staged
+		if step.To.Kind == plan.File {
+			files = append(files, step.Path)
+		}
 		if argv := w.target.Validate[step.Path]; len(argv) > 0 {
 			c.Validators[step.Path] = argv
 		} else if step.To.Kind == plan.File && apply.IsSysusers(step.Path) {
@@ -65,6 +69,7 @@ func (d *daemon) validate(ctx context.Context, w wanted, n now) error {
 		}
 	}
 	slices.Sort(c.Units)
+	maps.Copy(c.Validators, w.validators(files))
 	withoutNeedlessSecrets(c, w.target)
 	invalid, err := apply.Validate(ctx, c)
 	if err != nil {
@@ -146,10 +151,10 @@ func (d *daemon) settleIdentity() (Outcome, bool) {
 	return Outcome{}, false
 }
 
-// servicesOf lists the services of the good commit.
-func (d *daemon) servicesOf() []string {
+// wavesOf orders the units of the good commit that shall run.
+func (d *daemon) wavesOf() [][]string {
 	if good := d.host.Ledger.Good; good != nil {
-		return slices.Sorted(maps.Keys(good.Services))
+		return plan.Waves(plan.Target{State: good.State, Services: good.Services})
 	}
 	return nil
 }

@@ -130,6 +130,9 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	}
 	w := d.host.complete(c.target, c.digest, c.key, n)
 	w.subject, w.signer, w.minimum, w.past = c.info.Subject, c.signer, c.minimum, c.past
+	if err := d.host.addUnlisted(ctx, &w, &n); err != nil {
+		return failed(err)
+	}
 	if d.isGood(w, n) {
 		return d.adopt(w)
 	}

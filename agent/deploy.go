@@ -149,7 +149,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 	a := &Attempt{
 		Number: h.nextNumber(), Commit: w.target.Commit, Subject: w.subject, Signer: w.signer, Minimum: w.minimum, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
-		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret,
+		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret, Quiet: w.target.Quiet,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
 		cameUp: map[string]units.Detail{},
 	}
@@ -227,7 +227,7 @@ func (h *Host) countTry(commit string) {
 func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) error {
 	h.tell(StageApplying, a.Commit)
 	h.Ledger.CameUp = map[string]string{}
-	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, Done: func(ctx context.Context, wave []apply.Started) error {
+	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, AtOnce: h.AtOnce, Done: func(ctx context.Context, wave []apply.Started) error {
 		return h.waveDone(ctx, a, wave, n)
 	}}
 	if err := jobs.Stop(ctx, p.Stop); err != nil {
@@ -235,6 +235,12 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 	}
 	if err := apply.Forward(h.Disk, a.Moves); err != nil {
 		return err
+	}
+	if files := toCreate(p, a.Quiet); len(files) > 0 && h.Create != nil {
+		h.Log.Info("systemd-tmpfiles --create", "files", strings.Join(files, " "))
+		if err := h.Create(ctx, files); err != nil {
+			return err
+		}
 	}
 	if p.Reload != "" {
 		h.Log.Info("daemon-reload", "why", p.Reload)

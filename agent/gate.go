@@ -85,7 +85,8 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(target.State.Units)) {
 		switch detail := n.details[name]; {
-		case brings(target, name):
+		case brings(target, name), !target.State.Units[name].Active:
+		case detail.Load == "masked" && d.unmasks(name, target, n):
 		case detail.Load == "masked":
 			list = append(list, fmt.Sprintf("unit %s to be unmasked", name))
 		case detail.Load != "loaded":
@@ -101,6 +102,12 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 	list = append(list, missingAccounts(target, n.accounts)...)
 	list = append(list, d.missingPrograms(target)...)
 	return append(list, d.missingForChecks(target, n)...)
+}
+
+// unmasks reports whether what masks a unit is our own link, which the target has not.
+func (d *daemon) unmasks(name string, target *plan.Target, n now) bool {
+	link := maskOf(name)
+	return isMask(n.state.Paths[link]) && d.host.owns(link) && !isMask(target.State.Paths[link])
 }
 
 // missingPrograms lists the programs that validators need and that are not

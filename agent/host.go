@@ -42,8 +42,11 @@ type Host struct {
 	// there is no journal.
 	Journal func(ctx context.Context, unit string, since time.Time) string
 
+	Create func(ctx context.Context, files []string) error // has systemd-tmpfiles make what files say; nil for nothing
+
 	Reverted func(cause Cause) // counts the attempts that are taken back
 
+	AtOnce    int           // how many jobs of one wave run side by side; one when it is zero
 	Probation time.Duration // how long a commit must prove itself at least
 	Guard     plan.Service  // what must still be reached after an apply
 
@@ -128,6 +131,9 @@ func (h *Host) paths(target *plan.Target) []string {
 		}
 	}
 	for p := range target.State.Paths {
+		add(p)
+	}
+	for _, p := range target.Absent {
 		add(p)
 	}
 	for p := range h.Ledger.Owned {

@@ -186,6 +186,9 @@ func (d *daemon) wire(ctx context.Context, t *plan.Target) error {
 // brought ourselves: the target says what becomes of those.
 func (d *daemon) vendor(name string, detail units.Detail) (units.Definition, bool) {
 	def := units.Definition{Name: name}
+	if detail.Load == "masked" {
+		detail.Fragment = behindMask(name)
+	}
 	for _, file := range append([]string{detail.Fragment}, detail.DropIns...) {
 		if file == "" || d.host.owns(file) {
 			continue
@@ -200,6 +203,16 @@ func (d *daemon) vendor(name string, detail units.Detail) (units.Definition, boo
 		}
 	}
 	return def, len(def.Files) > 0
+}
+
+// behindMask finds the file of a unit that a link in /etc masks, where systemd would.
+func behindMask(name string) string {
+	for _, dir := range []string{"/run/systemd/system", "/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"} {
+		if info, err := os.Lstat(path.Join(dir, name)); err == nil && info.Mode().IsRegular() {
+			return path.Join(dir, name)
+		}
+	}
+	return ""
 }
 
 // brings reports whether the target has a unit's own file, or a file from which

@@ -192,6 +192,9 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 		p.Waiting = append(p.Waiting, held.String())
 	}
 	w := h.complete(t, c.digest, "", n)
+	if err := h.addUnlisted(ctx, &w, &n); err != nil {
+		return err
+	}
 	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
 		for _, doubt := range d.doubts(c, w) {
 			p.Asks = append(p.Asks, doubt.reason)

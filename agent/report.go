@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -153,25 +154,42 @@ func (h *Hold) status() *HeldStatus {
 	return s
 }
 
-// fillUnits asks for the services of the good commit.
+// fillUnits asks for the units of the good commit.
 func (d *daemon) fillUnits() {
-	names := d.servicesOf()
-	if len(names) == 0 {
-		return
+	wave := map[string]int{}
+	for i, names := range d.wavesOf() {
+		for _, name := range names {
+			wave[name] = i + 1
+		}
 	}
+	names := slices.Sorted(maps.Keys(wave))
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	all, err := d.host.Manager.List(ctx, names)
-	if err != nil {
-		return
-	}
 	var list []UnitStatus
-	for _, u := range all {
-		list = append(list, UnitStatus{Name: u.Name, Active: u.Active})
+	if len(names) > 0 {
+		all, err := d.host.Manager.List(ctx, names)
+		if err != nil {
+			return
+		}
+		for _, u := range all {
+			wanted := d.host.Ledger.Good.State.Units[u.Name]
+			list = append(list, UnitStatus{Name: u.Name, Active: u.Active, Wave: wave[u.Name], After: only(wanted.After, wave), With: only(wanted.Binds, wave)})
+		}
 	}
 	d.mu.Lock()
 	d.status.Units = list
 	d.mu.Unlock()
+}
+
+// only keeps the names that are listed themselves.
+func only(names []string, listed map[string]int) []string {
+	var out []string
+	for _, name := range names {
+		if listed[name] > 0 {
+			out = append(out, name)
+		}
+	}
+	return out
 }
 
 // fillPackageFiles looks for what package managers left beside managed files.

@@ -88,7 +88,7 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 		}
 	}
 	p := plan.Diff(n.state, a.before(n.state.Paths), a.Suspect)
-	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, Always: true, Done: func(ctx context.Context, wave []apply.Started) error {
+	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, AtOnce: h.AtOnce, Always: true, Done: func(ctx context.Context, wave []apply.Started) error {
 		h.recordBack(a, wave)
 		return nil
 	}}
@@ -100,8 +100,35 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 	if err := h.Manager.DaemonReload(ctx); err != nil {
 		return errors.Join(append(errs, fmt.Errorf("cannot make systemd read its unit files: %w", err))...)
 	}
-	errs = append(errs, jobs.Waves(ctx, p.Waves))
+	errs = append(errs, jobs.Waves(ctx, p.Waves), h.forgetFailures(ctx, a))
 	return errors.Join(errs...)
+}
+
+// forgetFailures clears the failures of what the attempt's timers, sockets and paths
+// started: once those are as before, so is what they start. What had failed before the
+// attempt stays so.
+func (h *Host) forgetFailures(ctx context.Context, a *Attempt) error {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
+		trigger, err := h.Manager.Show(ctx, name)
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		for _, started := range union(trigger.Triggers, a.After.Units[name].Triggers) {
+			if !slices.Contains(a.Touched[name].FailedBefore, started) {
+				errs = append(errs, h.Manager.ResetFailed(ctx, started))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// union gives the words of both lists, sorted, each once.
+func union(a, b []string) []string {
+	both := slices.Concat(a, b)
+	slices.Sort(both)
+	return slices.Compact(both)
 }
 
 // before is the state that a revert goes back to. Paths that the attempt did

@@ -86,7 +86,7 @@ type Status struct {
 	Deferred *DeferredStatus `json:"deferred,omitempty"` // the target commit, when it is kept back for now
 	Except   []string        `json:"except,omitempty"`   // checks that failed before the good commit and still did after it
 
-	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
+	Units    []UnitStatus `json:"units,omitempty"` // the units that run at the good commit, sorted
 	Warnings []string     `json:"warnings,omitempty"`
 
 	PackageFiles []string `json:"package_files,omitempty"` // versions of managed files that package managers left beside them
@@ -187,6 +187,10 @@ type UnitStatus struct {
 	Restarted time.Time `json:"restarted,omitzero"` // when evenkeel last started or restarted it
 	Why       string    `json:"why,omitempty"`      // the reason it had for that
 	Problem   string    `json:"problem,omitempty"`  // why it is not as it should be, "" when it is
+
+	Wave  int      `json:"wave,omitempty"`  // from 1: those of one wave start side by side, after those of the ones before
+	After []string `json:"after,omitempty"` // the units of this list that come first
+	With  []string `json:"with,omitempty"`  // those whose stop or restart systemd hands on to it
 }
 
 // HistoryEntry is one pass that changed something or failed.

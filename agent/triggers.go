@@ -38,6 +38,9 @@ func (a *Attempt) touchTriggers(p plan.Plan, n now) {
 		}
 	}
 	for name := range a.Services {
+		if !a.After.Units[name].Active {
+			continue
+		}
 		touch, touched := a.Touched[name]
 		for _, started := range n.details[name].Triggers {
 			template, _, _ := units.Template(started)

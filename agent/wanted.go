@@ -29,8 +29,9 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	for _, p := range slices.Sorted(maps.Keys(w.to.Paths)) {
 		w.addParents(p, n)
 	}
+	absent := w.takesAway(h, n)
 	for _, p := range slices.Sorted(maps.Keys(w.owned)) {
-		if _, named := w.to.Paths[p]; !named {
+		if _, named := w.to.Paths[p]; !named && !absent[p] {
 			if back := w.goesBack(h, p, n); back.Kind != plan.Absent {
 				w.to.Paths[p] = back
 			}
@@ -39,7 +40,7 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	}
 	// What is not ours stays as it is: say so, or Diff would remove it.
 	for p, at := range n.state.Paths {
-		if _, named := w.to.Paths[p]; !named && !h.owns(p) && !h.isLeftover(p, at) {
+		if _, named := w.to.Paths[p]; !named && !absent[p] && !h.owns(p) && !h.isLeftover(p, at) {
 			w.to.Paths[p] = at
 		}
 	}
@@ -50,6 +51,23 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	}
 	w.units(n)
 	return w
+}
+
+// takesAway are the links that shall not stand and that somebody else made. They
+// become ours, so that they come back when nobody minds them any more.
+func (w *wanted) takesAway(h *Host, n now) map[string]bool {
+	absent := map[string]bool{}
+	for _, p := range w.target.Absent {
+		o, ours := w.owned[p]
+		switch before := h.before(p, n); {
+		case ours && o.Original.Kind == plan.Link:
+			absent[p] = true
+		case !ours && before.Kind == plan.Link:
+			absent[p] = true
+			w.owned[p] = Owned{Original: before}
+		}
+	}
+	return absent
 }
 
 // takes reports whether a path becomes ours: the target names it, or it is a
@@ -144,7 +162,7 @@ func (w *wanted) units(n now) {
 		if _, named := w.target.State.Units[name]; named {
 			continue
 		}
-		back := plan.Unit{Active: active && n.details[name].Load == "loaded"}
+		back := plan.Unit{Active: active && (n.details[name].Load == "loaded" || w.unmasks(name, n))}
 		if back.Active {
 			back = n.state.Units[name]
 			back.Active = active
@@ -159,3 +177,15 @@ func (w *wanted) units(n now) {
 		}
 	}
 }
+
+// unmasks reports whether a unit is masked now and will not be: the link that masks
+// it goes, or becomes what stood there before.
+func (w *wanted) unmasks(name string, n now) bool {
+	link := maskOf(name)
+	return n.details[name].Load == "masked" && isMask(n.state.Paths[link]) && !isMask(w.to.Paths[link])
+}
+
+// maskOf is where a link masks a unit.
+func maskOf(name string) string { return "/etc/systemd/system/" + name }
+
+func isMask(p plan.Path) bool { return p.Kind == plan.Link && p.Link == "/dev/null" }

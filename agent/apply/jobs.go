@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"evenkeel/agent/plan"
 	"evenkeel/units"
@@ -63,6 +65,8 @@ type Jobs struct {
 	// Always makes a failed step no reason to leave out the next: a revert does
 	// as much as it can.
 	Always bool
+	// AtOnce is how many jobs of a wave run side by side; one when it is zero.
+	AtOnce int
 }
 
 // Stop stops units one after the other.
@@ -99,7 +103,60 @@ func (j Jobs) Waves(ctx context.Context, waves [][]plan.UnitStep) error {
 	return errors.Join(errs...)
 }
 
+// wave runs the steps of one wave. What systemd takes along with a unit is looked at
+// once the jobs of the others are over.
 func (j Jobs) wave(ctx context.Context, steps []plan.UnitStep) ([]Started, error) {
+	if j.AtOnce <= 1 {
+		return j.oneByOne(ctx, steps)
+	}
+	var own, taken []plan.UnitStep
+	for _, step := range steps {
+		if step.With == "" {
+			own = append(own, step)
+		} else {
+			taken = append(taken, step)
+		}
+	}
+	started, err := j.sideBySide(ctx, own)
+	if err != nil && !j.Always {
+		return started, err
+	}
+	more, also := j.oneByOne(ctx, taken)
+	return append(started, more...), errors.Join(err, also)
+}
+
+// sideBySide runs steps at once, a bounded number of them, and waits for all. After a
+// failure it begins no other, unless it is to do as much as it can.
+func (j Jobs) sideBySide(ctx context.Context, steps []plan.UnitStep) ([]Started, error) {
+	details, errs := make([]units.Detail, len(steps)), make([]error, len(steps))
+	begun := 0
+	var failed atomic.Bool
+	var all sync.WaitGroup
+	slots := make(chan struct{}, j.AtOnce)
+	for i, step := range steps {
+		slots <- struct{}{}
+		if failed.Load() && !j.Always {
+			break
+		}
+		begun++
+		all.Go(func() {
+			defer func() { <-slots }()
+			if details[i], errs[i] = j.step(ctx, step); errs[i] != nil {
+				failed.Store(true)
+			}
+		})
+	}
+	all.Wait()
+	var started []Started
+	for i, step := range steps[:begun] {
+		if errs[i] == nil {
+			started = append(started, Started{Step: step, Unit: details[i]})
+		}
+	}
+	return started, errors.Join(errs...)
+}
+
+func (j Jobs) oneByOne(ctx context.Context, steps []plan.UnitStep) ([]Started, error) {
 	var started []Started
 	var errs []error
 	for _, step := range steps {

@@ -45,6 +45,7 @@ func newBuilder(r *repo, host string, roles []string) *builder {
 			Services: map[string]plan.Service{},
 			Validate: map[string][]string{},
 			Reads:    map[string][]plan.Read{},
+			Quiet:    map[string]bool{},
 			Secret:   map[string]bool{},
 		},
 		work:     workFor(r.opts.Limits.TotalBytes),
@@ -136,6 +137,9 @@ func (b *builder) file(ro role, s source, r *renderer) {
 	if a, ok := ro.files[dest]; ok {
 		p = a.on(p)
 		b.quiet[dest], b.said[dest] = a.quiet, a.place
+		if a.quiet {
+			b.t.Quiet[dest] = true
+		}
 		if len(a.validate) > 0 {
 			b.t.Validate[dest] = a.validate
 		}
@@ -339,7 +343,7 @@ func (b *builder) nesting() {
 // services takes what shall run from one role.
 func (b *builder) services(ro role) {
 	for _, s := range ro.services {
-		if _, ok := b.t.Services[s.name]; ok {
+		if _, ok := b.t.Origin[s.name]; ok {
 			b.c.at(s.place, "keep one; what two roles share belongs in a third", "service %q is already listed in %s", s.name, spot(b.t.Origin[s.name]))
 			continue
 		}
@@ -351,8 +355,14 @@ func (b *builder) services(ro role) {
 			}
 		}
 		slices.Sort(s.After)
+		if s.state == installed {
+			continue
+		}
+		if s.state == masked && b.claim(unitDir+"/"+s.name, plan.Link, s.place) {
+			b.t.State.Paths[unitDir+"/"+s.name] = plan.Path{Kind: plan.Link, Link: "/dev/null"}
+		}
 		b.t.Services[s.name] = s.Service
-		b.t.State.Units[s.name] = plan.Unit{Active: true}
+		b.t.State.Units[s.name] = plan.Unit{Active: s.state == started}
 		for _, glob := range s.restartOn {
 			b.t.Reads[s.name] = append(b.t.Reads[s.name], plan.Read{Path: glob, Why: restartOn})
 		}

@@ -14,7 +14,8 @@ func Digest(t *plan.Target) string {
 		State    plan.State
 		Services map[string]plan.Service
 		Validate map[string][]string
-	}{t.State, t.Services, t.Validate})
+		Absent   []string `json:",omitempty"` // so that a host with none keeps its digests
+	}{t.State, t.Services, t.Validate, t.Absent})
 	if err != nil {
 		panic("internal error: a target cannot be written as JSON: " + err.Error())
 	}

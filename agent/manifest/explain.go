@@ -95,15 +95,17 @@ type ReadReason struct {
 // UnitReason says why a unit is on the host, and what it depends on.
 type UnitReason struct {
 	Unit     string       `json:"unit"`
-	Listed   bool         `json:"listed"`          // it shall run
-	Role     string       `json:"role,omitempty"`  // the role that lists it
-	Place    *plan.Place  `json:"place,omitempty"` // the line that lists it
-	Enabled  bool         `json:"enabled"`         //
-	Files    []Said       `json:"files"`           // unit file and drop-ins that the repository brings; Name is the path on the host
-	Links    []string     `json:"links,omitempty"` // the paths that enable it, sorted
-	Reads    []ReadReason `json:"reads"`           //
-	After    []string     `json:"after,omitempty"` // those of the units that shall run which come first
-	Binds    []string     `json:"binds,omitempty"` // units whose stop or restart systemd hands on to it
+	Listed   bool         `json:"listed"`            // a role lists it
+	Stopped  bool         `json:"stopped,omitempty"` // it shall not run
+	Masked   bool         `json:"masked,omitempty"`  // nor be started
+	Role     string       `json:"role,omitempty"`    // the role that lists it
+	Place    *plan.Place  `json:"place,omitempty"`   // the line that lists it
+	Enabled  bool         `json:"enabled"`           //
+	Files    []Said       `json:"files"`             // unit file and drop-ins that the repository brings; Name is the path on the host
+	Links    []string     `json:"links,omitempty"`   // the paths that enable it, sorted
+	Reads    []ReadReason `json:"reads"`             //
+	After    []string     `json:"after,omitempty"`   // those of the units that shall run which come first
+	Binds    []string     `json:"binds,omitempty"`   // units whose stop or restart systemd hands on to it
 	Triggers []string     `json:"triggers,omitempty"`
 	Checks   []string     `json:"checks,omitempty"`
 	OnChange []Effect     `json:"on_change"`        // what a change of the unit itself would do, in order

@@ -68,7 +68,7 @@ func places() []place {
 			"mode": "'0640'", "owner": "app", "group": "0", "validate": "[nginx, -t]", "feeds": "none"}},
 		{"role", "role.yaml", "directories:\n  /etc/a:\n    %s\n", directoryKeys(), map[string]string{"mode": "'750'", "owner": "_app", "group": "www-data"}},
 		{"role", "role.yaml", "services:\n  a.service:\n    %s\n", serviceKeys(), map[string]string{
-			"after": "[b@1.service]", "restart_on": "[/etc/a/**]", "reload_on": "[/etc/a]", "enabled": "false", "settle": "1m30s", "deadline": "1.5h",
+			"after": "[b@1.service]", "restart_on": "[/etc/a/**]", "reload_on": "[/etc/a]", "state": "stopped", "enabled": "false", "settle": "1m30s", "deadline": "1.5h",
 			"checks": "[{tcp: 'h:1'}, {http: 'http://h/'}, {exec: [/bin/true, 1]}, {unit: a.timer, timeout: 10ms}]"}},
 		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - %s\n", checkKinds(), map[string]string{
 			"http": "https://h/x", "tcp": "'[::1]:5432'", "unix": "/run/a", "exec": "[/bin/true]", "unit": "a.service"}},

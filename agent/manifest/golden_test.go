@@ -218,6 +218,9 @@ func show(t *plan.Target) string {
 			fmt.Fprintf(&b, "\tvalidate %q\n", v)
 		}
 	}
+	for _, name := range t.Absent {
+		fmt.Fprintf(&b, "%s: not there\n", name)
+	}
 	for _, name := range slices.Sorted(maps.Keys(t.State.Units)) {
 		showUnit(&b, t, name)
 	}

@@ -135,7 +135,7 @@ func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	}
 	b.terms(read)
 	b.nesting()
-	b.unitFiles()
+	b.unitFiles(facts.SystemdVersion)
 	b.masked()
 	b.orderOfServices()
 	b.warnings(read)

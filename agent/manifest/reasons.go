@@ -239,7 +239,7 @@ func (e *Explanation) Unit(name string) (UnitReason, bool) {
 	}
 	t := e.Target
 	u, listed := t.State.Units[name]
-	r := UnitReason{Unit: name, Listed: listed, Enabled: t.Services[name].Enabled, After: u.After, Binds: u.Binds, Triggers: u.Triggers}
+	r := UnitReason{Unit: name, Listed: listed, Stopped: listed && !u.Active, Masked: listed && e.wiring.isMasked(name), Enabled: t.Services[name].Enabled, After: u.After, Binds: u.Binds, Triggers: u.Triggers}
 	if listed {
 		place := t.Origin[name]
 		r.Place, r.Role = &place, roleOf(place.File)

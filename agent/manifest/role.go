@@ -46,9 +46,20 @@ type service struct {
 	after     []said
 	restartOn []string
 	reloadOn  []string
+	state     unitState
 	plan.Service
 	place plan.Place
 }
+
+// unitState is what state: says a unit shall be.
+type unitState string
+
+const (
+	started   unitState = "started"
+	stopped   unitState = "stopped"
+	masked    unitState = "masked"
+	installed unitState = "installed" // its file is there; whether it runs is nobody's affair
+)
 
 // maxDuration bounds settle and deadline.
 const maxDuration = 24 * time.Hour

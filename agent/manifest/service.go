@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,7 +16,7 @@ import (
 // service reads one entry of services:.
 func (d *document) service(p pair) (service, bool) {
 	s := service{name: p.name, place: d.place(p.key)}
-	s.Settle, s.Deadline, s.Enabled = plan.DefaultSettle, plan.DefaultDeadline, true
+	s.Settle, s.Deadline, s.Enabled, s.state = plan.DefaultSettle, plan.DefaultDeadline, true, started
 	if !d.unitName(p.key, p.name) {
 		return s, false
 	}
@@ -35,6 +37,10 @@ func (d *document) service(p pair) (service, bool) {
 	if p, ok := keys["reload_on"]; ok {
 		s.reloadOn = d.globs(p.value, "reload_on:")
 	}
+	if p, ok := keys["state"]; ok {
+		s.state = d.unitState(p.value, keys)
+		s.Enabled = s.state == started
+	}
 	if p, ok := keys["enabled"]; ok {
 		if b, ok := d.truth(p.value, "enabled:"); ok {
 			s.Enabled = b
@@ -54,6 +60,26 @@ func (d *document) service(p pair) (service, bool) {
 		}
 	}
 	return s, true
+}
+
+// unitState reads state:, and which of the other keys it leaves without a meaning.
+func (d *document) unitState(n *yaml.Node, keys map[string]pair) unitState {
+	word, ok := d.text(n, "state:")
+	state := unitState(word)
+	switch {
+	case !ok:
+		return started
+	case state != started && state != stopped && state != masked && state != installed:
+		d.problem(n, "leave it out for a unit that shall run", "state: is started, stopped, masked or installed, not %q", word)
+		return started
+	}
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		if key == "state" || state == started || key == "enabled" && state == stopped {
+			continue
+		}
+		d.problem(keys[key].key, "", "%s: says nothing of a unit that is %s", key, state)
+	}
+	return state
 }
 
 // unitName checks the name of a unit that shall run.

@@ -71,8 +71,9 @@ func unitPlace(rel string) (dir, fault, hint string) {
 }
 
 // unitFiles reads all unit files of the target, for faults that systemd would
-// find after the apply or only log.
-func (b *builder) unitFiles() {
+// find after the apply or only log. The version is that of the host's systemd, 0 where
+// it is not known.
+func (b *builder) unitFiles(version int) {
 	for _, dest := range slices.Sorted(maps.Keys(b.t.State.Paths)) {
 		p := b.t.State.Paths[dest]
 		name, isDropIn, ok := unitOf(dest)
@@ -88,12 +89,30 @@ func (b *builder) unitFiles() {
 		if path.Ext(name) == ".service" && !isDropIn && !f.Has("Service") {
 			b.noService(name, place, f, b.rendered[dest])
 		}
+		b.tooNew(place, f, b.rendered[dest], version)
 		b.selfHarm(place, f, b.rendered[dest])
 		for _, l := range (&units.Definition{Name: name, Files: []*units.File{f}}).Install(dest) {
 			if fault := deniedLink(l.Path); fault != "" {
 				b.c.at(place, "", "[Install] asks for a link that is not allowed: %s", fault)
 			}
 		}
+	}
+}
+
+// notifyReload is the version of systemd that brought Type=notify-reload. An older one
+// takes such a service for one of Type=simple, with a word in its log.
+const notifyReload = 253
+
+// tooNew reports a type of service that the host's systemd does not know yet.
+func (b *builder) tooNew(place plan.Place, f *units.File, rendered bool, version int) {
+	for _, a := range f.Assignments {
+		if a.Section != "Service" || a.Key != "Type" || a.Value != "notify-reload" || version == 0 || version >= notifyReload {
+			continue
+		}
+		if !rendered {
+			place.Line = a.Line
+		}
+		b.c.at(place, "Type=notify with an ExecReload= does nearly the same", "Type=notify-reload needs systemd %d, and this host has %d", notifyReload, version)
 	}
 }
 
@@ -182,6 +201,9 @@ func unitOf(dest string) (name string, isDropIn, ok bool) {
 func (b *builder) masked() {
 	for _, name := range slices.Sorted(maps.Keys(b.t.Services)) {
 		dest := unitDir + "/" + name
+		if !b.t.State.Units[name].Active {
+			continue
+		}
 		if p := b.t.State.Paths[dest]; p.Kind == plan.Link && p.Link == "/dev/null" {
 			b.c.at(b.t.Origin[name], "", "service %q is masked by the link %q (%s)", name, dest, spot(b.t.Origin[dest]))
 		}

@@ -2,7 +2,6 @@ package manifest
 
 import (
 	"fmt"
-	"path"
 	"slices"
 	"strings"
 
@@ -66,25 +65,6 @@ func (b *builder) mistyped(w *wiring) []plan.Warning {
 		}
 	}
 	return out
-}
-
-// hasOwnAction reports whether a change of the path takes effect without a
-// restart of a listed service: unit files by daemon-reload, and the directories
-// that have an action of their own.
-func hasOwnAction(name string) bool {
-	if unit, isDropIn, ok := unitOf(name); ok && !isDropIn && unit != "" {
-		return true
-	}
-	for _, dir := range []string{
-		"/etc/sysctl.d", "/etc/sysusers.d", "/etc/tmpfiles.d", "/etc/modules-load.d", "/etc/udev/rules.d",
-		"/etc/systemd/network", "/etc/systemd/resolved.conf", "/etc/systemd/resolved.conf.d",
-		"/etc/systemd/journald.conf", "/etc/systemd/journald.conf.d",
-	} {
-		if name == dir || path.Dir(name) == dir {
-			return true
-		}
-	}
-	return false
 }
 
 // probes reports whether a check or a validator runs or names the path.

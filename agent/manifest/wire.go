@@ -38,6 +38,7 @@ func Wire(t *plan.Target, vendor map[string]units.Definition) error {
 			w.enable(name, name, map[string]bool{}, c)
 		}
 	}
+	t.Absent = w.disabled()
 	_, err := units.Order(w.names, w.after)
 	var cycle *units.CycleError
 	if errors.As(err, &cycle) {
@@ -271,6 +272,30 @@ func readsPath(r plan.Read, name string, kind plan.Kind) bool {
 		return true
 	}
 	return covers(r.Path, name)
+}
+
+// disabled gives the links that the [Install] of units asks for which shall not be
+// enabled, but for those that the target has for another reason. Masked units keep
+// theirs, as systemctl mask leaves them.
+func (w *wiring) disabled() []string {
+	var links []string
+	for _, name := range w.names {
+		d := w.defs[name]
+		if w.t.Services[name].Enabled || len(d.Files) == 0 || w.isMasked(name) {
+			continue
+		}
+		for _, l := range d.Install(d.Files[0].Path) {
+			if _, ok := w.t.State.Paths[l.Path]; !ok && deniedLink(l.Path) == "" && !isDropInPath(d.Files[0].Path) {
+				links = append(links, l.Path)
+			}
+		}
+	}
+	slices.Sort(links)
+	return slices.Compact(links)
+}
+
+func (w *wiring) isMasked(name string) bool {
+	return w.t.State.Paths[unitDir+"/"+name].Link == "/dev/null"
 }
 
 // enable adds the links that a unit's [Install] asks for, and those of the

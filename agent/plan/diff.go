@@ -186,7 +186,10 @@ func (d *differ) sockets() {
 		if s := d.steps[name]; !strings.HasSuffix(name, ".socket") || s.Verb == units.Reload {
 			continue
 		}
-		for _, service := range d.all(name).Triggers {
+		// What is wanted names listed services only; systemd knows the others.
+		services := slices.Concat(d.all(name).Triggers, d.from.Units[name].Triggers)
+		slices.Sort(services)
+		for _, service := range slices.Compact(services) {
 			if !d.from.Units[service].Active {
 				continue
 			}

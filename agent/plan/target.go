@@ -14,10 +14,12 @@ type Target struct {
 	State    State
 	Content  map[string][]byte   // by digest: the bytes of every file in State
 	Origin   map[string]Place    // path or unit name -> where the repository says so
-	Services map[string]Service  // the units that shall run, and how their health is known
+	Absent   []string            // links that enable units which shall not be enabled, sorted
+	Services map[string]Service  // the units that shall run, or shall not, and how their health is known
 	Validate map[string][]string // path -> command that must accept the staged file before anything is touched
 	Reads    map[string][]Read   // unit -> what it reads at its start, managed or not
 	Warnings []Warning           // sorted; for check, plan and status
+	Quiet    map[string]bool     // paths with feeds: none
 	Secret   map[string]bool     // the paths of files that hold secrets
 	Words    []string            // what those secrets are made of, to be taken out of what programs say
 	Sealed   []Place             // secrets that could not be opened where this was made: Content has stand-ins

@@ -99,11 +99,16 @@ func reads(r manifest.Reader) string {
 
 func (p *explanation) unit(r manifest.UnitReason) {
 	state := "only installed"
-	if r.Listed {
+	switch {
+	case r.Masked:
+		state = "masked"
+	case r.Stopped:
+		state = "shall not run"
+	case r.Listed:
 		state = "shall run"
-		if r.Enabled {
-			state += ", enabled"
-		}
+	}
+	if r.Enabled {
+		state += ", enabled"
 	}
 	p.title(r.Unit + ", " + state + ",")
 	listed := ""

@@ -103,6 +103,7 @@ itself when the new one fails.`,
 	root.AddCommand(
 		runCommand(u, config),
 		statusCommand(u),
+		treeCommand(u),
 		planCommand(u, config),
 		initCommand(u),
 		checkCommand(u),

@@ -1,0 +1,111 @@
+package agent
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// programs is a systemd on which some of the system's own programs run.
+type programs struct {
+	units.Manager
+	details map[string]units.Detail
+}
+
+func (p programs) Show(_ context.Context, name string) (units.Detail, error) {
+	d, known := p.details[name]
+	if !known {
+		d.Load, d.Active = "not-found", "inactive"
+	}
+	d.Name = name
+	return d, nil
+}
+
+const journaldConf = "/etc/systemd/journald.conf.d/size.conf"
+
+// wellKnownHost has a journald that runs and a networkd that does not, and a target
+// with a file for each of them.
+func wellKnownHost() (*Host, *wanted, *now) {
+	running := units.Detail{Invocation: "1"}
+	running.Load, running.Active = "loaded", "active"
+	resting := running
+	resting.Active = "inactive"
+	h := &Host{Ledger: &Ledger{}, Manager: programs{details: map[string]units.Detail{
+		"systemd-journald.service": running, "systemd-networkd.service": resting, "app.service": running,
+	}}}
+	file := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: "two"}
+	w := &wanted{target: &plan.Target{Quiet: map[string]bool{}, Services: map[string]plan.Service{"app.service": {}}}}
+	w.to.Paths = map[string]plan.Path{journaldConf: file, "/etc/systemd/network/a.network": file}
+	w.to.Units = map[string]plan.Unit{"app.service": {Active: true}}
+	w.owned = map[string]Owned{journaldConf: {}, "/etc/systemd/network/a.network": {}}
+	n := &now{details: map[string]units.Detail{}, state: plan.State{Paths: map[string]plan.Path{}, Units: map[string]plan.Unit{}}}
+	return h, w, n
+}
+
+func wellKnownSteps(t *testing.T, h *Host, w *wanted, n *now) string {
+	t.Helper()
+	if err := h.observeUnit(t.Context(), "app.service", plan.Unit{}, n); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.wellKnown(t.Context(), w, n); err != nil {
+		t.Fatal(err)
+	}
+	var steps []string
+	for _, s := range plan.Diff(n.state, w.to, nil).Steps() {
+		steps = append(steps, string(s.Verb)+" "+s.Unit)
+	}
+	return strings.Join(steps, ", ")
+}
+
+func TestAProgramOfTheSystemReadsItsFileAgain(t *testing.T) {
+	h, w, n := wellKnownHost()
+	if got, want := wellKnownSteps(t, h, w, n), "restart systemd-journald.service"; got != want {
+		t.Errorf("the steps are %q, want %q", got, want)
+	}
+	if after := w.to.Units["app.service"].After; !slices.Equal(after, []string{"systemd-journald.service"}) {
+		t.Errorf("app.service comes after %q", after)
+	}
+}
+
+func TestFeedsNoneWantsNothingDone(t *testing.T) {
+	h, w, n := wellKnownHost()
+	w.target.Quiet[journaldConf] = true
+	if got := wellKnownSteps(t, h, w, n); got != "" {
+		t.Errorf("the steps are %q", got)
+	}
+}
+
+func TestWhatARoleSaysOfAWellKnownFileWins(t *testing.T) {
+	h, w, n := wellKnownHost()
+	inputs := map[string]string{journaldConf: w.to.Paths[journaldConf].Fingerprint()}
+	w.target.Services["systemd-journald.service"] = plan.Service{}
+	w.to.Units["systemd-journald.service"] = plan.Unit{Active: true, Inputs: inputs, Soft: map[string]bool{journaldConf: true}}
+	if got, want := wellKnownSteps(t, h, w, n), "reload systemd-journald.service"; got != want {
+		t.Errorf("the steps are %q, want %q", got, want)
+	}
+}
+
+func TestAProgramThatShallNotRunIsLeftAlone(t *testing.T) {
+	h, w, n := wellKnownHost()
+	w.to.Units["systemd-journald.service"] = plan.Unit{}
+	if got := wellKnownSteps(t, h, w, n); got != "" {
+		t.Errorf("the steps are %q", got)
+	}
+}
+
+func TestAFileThatGoesIsReadNoMore(t *testing.T) {
+	h, w, n := wellKnownHost()
+	h.Ledger.Owned = maps.Clone(w.owned)
+	h.Ledger.Good = &Good{State: plan.State{Units: map[string]plan.Unit{"systemd-journald.service": {Inputs: map[string]string{journaldConf: ""}}}}}
+	n.state.Paths = maps.Clone(w.to.Paths)
+	n.seen.Paths = n.state.Paths
+	w.owned, w.to.Paths = map[string]Owned{}, map[string]plan.Path{}
+	if got, want := wellKnownSteps(t, h, w, n), "restart systemd-journald.service"; got != want {
+		t.Errorf("the steps are %q, want %q", got, want)
+	}
+}
