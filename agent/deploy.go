@@ -236,11 +236,8 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 	if err := apply.Forward(h.Disk, a.Moves); err != nil {
 		return err
 	}
-	if files := toCreate(p, a.Quiet); len(files) > 0 && h.Create != nil {
-		h.Log.Info("systemd-tmpfiles --create", "files", strings.Join(files, " "))
-		if err := h.Create(ctx, files); err != nil {
-			return err
-		}
+	if err := h.create(ctx, a, kindAfter); err != nil {
+		return err
 	}
 	if p.Reload != "" {
 		h.Log.Info("daemon-reload", "why", p.Reload)

@@ -100,7 +100,7 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 	if err := h.Manager.DaemonReload(ctx); err != nil {
 		return errors.Join(append(errs, fmt.Errorf("cannot make systemd read its unit files: %w", err))...)
 	}
-	errs = append(errs, jobs.Waves(ctx, p.Waves), h.forgetFailures(ctx, a))
+	errs = append(errs, h.create(ctx, a, kindBefore), jobs.Waves(ctx, p.Waves), h.forgetFailures(ctx, a))
 	return errors.Join(errs...)
 }
 

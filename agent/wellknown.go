@@ -5,7 +5,9 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
+	"evenkeel/agent/apply"
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 	"evenkeel/units"
@@ -122,18 +124,26 @@ func (w *wanted) afterThose(reads map[string]plan.Unit) {
 	}
 }
 
-// toCreate are the files of a plan whose content systemd-tmpfiles is to make.
-func toCreate(p plan.Plan, quiet map[string]bool) []string {
+// create has systemd-tmpfiles make what the files say that the attempt changes, as they
+// stand now: after the apply, or after the way back.
+func (h *Host) create(ctx context.Context, a *Attempt, is func(apply.Move) plan.Kind) error {
 	var files []string
-	for _, step := range p.Paths {
-		for _, k := range manifest.WellKnownFiles() {
-			if k.Create && k.Fits(step.Path) && step.To.Kind == plan.File && !quiet[step.Path] {
-				files = append(files, step.Path)
-			}
+	for _, m := range a.Moves {
+		if is(m) == plan.File && !a.Quiet[m.Path] && slices.ContainsFunc(manifest.WellKnownFiles(), func(k manifest.WellKnown) bool {
+			return k.Create && k.Fits(m.Path)
+		}) {
+			files = append(files, m.Path)
 		}
 	}
-	return files
+	if len(files) == 0 || h.Create == nil {
+		return nil
+	}
+	h.Log.Info("systemd-tmpfiles --create", "files", strings.Join(files, " "))
+	return h.Create(ctx, files)
 }
+
+func kindAfter(m apply.Move) plan.Kind  { return m.After.Kind }
+func kindBefore(m apply.Move) plan.Kind { return m.Before.Kind }
 
 // validators gives each file that changes the command of its well-known directory, where
 // the program is on this host and no role says something else. A command that judges all

@@ -274,18 +274,31 @@ func readsPath(r plan.Read, name string, kind plan.Kind) bool {
 	return covers(r.Path, name)
 }
 
+// linkable is the file to which the links of a unit lead; "" when there is nothing to
+// link to, or a generator makes the links.
+func linkable(d *units.Definition) string {
+	if len(d.Files) == 0 {
+		return ""
+	}
+	fragment := d.Files[0].Path
+	if isDropInPath(fragment) || strings.HasPrefix(fragment, "/run/") || strings.HasPrefix(fragment, quadletDir+"/") {
+		return ""
+	}
+	return fragment
+}
+
 // disabled gives the links that the [Install] of units asks for which shall not be
 // enabled, but for those that the target has for another reason. Masked units keep
 // theirs, as systemctl mask leaves them.
 func (w *wiring) disabled() []string {
 	var links []string
 	for _, name := range w.names {
-		d := w.defs[name]
-		if w.t.Services[name].Enabled || len(d.Files) == 0 || w.isMasked(name) {
+		fragment := linkable(w.defs[name])
+		if w.t.Services[name].Enabled || fragment == "" || w.isMasked(name) {
 			continue
 		}
-		for _, l := range d.Install(d.Files[0].Path) {
-			if _, ok := w.t.State.Paths[l.Path]; !ok && deniedLink(l.Path) == "" && !isDropInPath(d.Files[0].Path) {
+		for _, l := range w.defs[name].Install(fragment) {
+			if _, ok := w.t.State.Paths[l.Path]; !ok && deniedLink(l.Path) == "" {
 				links = append(links, l.Path)
 			}
 		}
@@ -310,12 +323,9 @@ func (w *wiring) enable(listed, name string, seen map[string]bool, c *collector)
 	if d == nil {
 		d = w.definition(name)
 	}
-	if len(d.Files) == 0 {
+	fragment := linkable(d)
+	if fragment == "" {
 		return
-	}
-	fragment := d.Files[0].Path
-	if isDropInPath(fragment) || strings.HasPrefix(fragment, "/run/") || strings.HasPrefix(fragment, quadletDir+"/") {
-		return // nothing to link to, or a generator makes the links
 	}
 	for _, l := range d.Install(fragment) {
 		if fault := deniedLink(l.Path); fault != "" {
