@@ -92,7 +92,7 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 		h.recordBack(a, wave)
 		return nil
 	}}
-	errs = append(errs, jobs.Stop(ctx, p.Stop))
+	errs = append(errs, jobs.Stop(ctx, p.Stop), jobs.Stop(ctx, h.orphaned(ctx, a)))
 	if err := apply.Backward(h.Disk, a.Moves); err != nil {
 		// Services must not start on a mixed set of files.
 		return errors.Join(append(errs, err)...)
@@ -104,11 +104,14 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 	return errors.Join(errs...)
 }
 
-// forgetFailures clears the failures of what the attempt's timers, sockets and paths
-// started: once those are as before, so is what they start. What had failed before the
-// attempt stays so.
+// forgetFailures clears the failures of units that are gone, and of what the attempt's
+// timers, sockets and paths started: once those are as before, so is what they start. What
+// had failed before the attempt stays so.
 func (h *Host) forgetFailures(ctx context.Context, a *Attempt) error {
 	var errs []error
+	for _, name := range a.brought() {
+		errs = append(errs, h.Manager.ResetFailed(ctx, name))
+	}
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
 		trigger, err := h.Manager.Show(ctx, name)
 		if err != nil {

@@ -25,14 +25,11 @@ func (h *Host) addUnlisted(ctx context.Context, w *wanted, n *now) error {
 func (h *Host) stopOrphans(ctx context.Context, w *wanted, n *now) error {
 	for _, p := range slices.Sorted(maps.Keys(h.owned())) {
 		name := path.Base(p)
-		if _, named := w.to.Units[name]; named || unitOf(p) != name || units.Valid(name) != nil {
+		if _, named := w.to.Units[name]; named || !isUnitFile(p) {
 			continue
 		}
 		if at := n.state.Paths[p]; at.Kind != plan.File || w.to.Paths[p].Kind != plan.Absent {
 			continue
-		}
-		if template, instance, ok := units.Template(name); ok && instance == "" && template == name {
-			continue // the file of many: systemd names no unit of this name
 		}
 		if err := h.observeUnit(ctx, name, plan.Unit{}, n); err != nil {
 			return err
@@ -42,4 +39,38 @@ func (h *Host) stopOrphans(ctx context.Context, w *wanted, n *now) error {
 		}
 	}
 	return nil
+}
+
+// brought are the units of which the attempt brought the file.
+func (a *Attempt) brought() []string {
+	var names []string
+	for _, m := range a.Moves {
+		if isUnitFile(m.Path) && m.Before.Kind == plan.Absent && m.After.Kind == plan.File {
+			names = append(names, path.Base(m.Path))
+		}
+	}
+	return names
+}
+
+// orphaned are the stops of units that the attempt brought without starting them: what
+// else started one, its file goes now.
+func (h *Host) orphaned(ctx context.Context, a *Attempt) []plan.UnitStep {
+	var steps []plan.UnitStep
+	for _, name := range a.brought() {
+		if _, suspected := a.Suspect[name]; suspected {
+			continue // it is in the plan
+		}
+		if d, err := h.Manager.Show(ctx, name); err == nil && (d.IsActive() || d.Active == "activating") {
+			steps = append(steps, plan.UnitStep{Unit: name, Verb: units.Stop, Why: []string{"its file goes"}})
+		}
+	}
+	return steps
+}
+
+// isUnitFile reports whether a path is that of a unit's own file, and not that of a
+// template: no unit of that name runs.
+func isUnitFile(p string) bool {
+	name := path.Base(p)
+	_, instance, isTemplate := units.Template(name)
+	return unitOf(p) == name && path.Dir(p) == "/etc/systemd/system" && (!isTemplate || instance != "")
 }
