@@ -29,10 +29,29 @@ type scenarioStatus struct {
 
 func (s *scenario) read() scenarioStatus {
 	out, _ := s.host.Run("evenkeel", "status", "--json") // its exit code is a verdict
+	return parsedStatus([]byte(out))
+}
+
+func parsedStatus(text []byte) scenarioStatus {
 	var st scenarioStatus
-	_ = json.Unmarshal([]byte(out), &st)
-	_ = json.Unmarshal([]byte(out), &st.status)
+	_ = json.Unmarshal(text, &st)
+	_ = json.Unmarshal(text, &st.status)
 	return st
+}
+
+// soonStatus waits until yes says so of the status. Asking the program twenty times a
+// second would keep the machine busy with that alone: it is asked when the file that it
+// reads says so.
+func (s *scenario) soonStatus(yes func(scenarioStatus) bool) (st scenarioStatus, so bool) {
+	so = lab.Poll(soon, func() bool {
+		text, err := s.host.ReadLive("/run/evenkeel/status.json")
+		if st = parsedStatus(text); err != nil || !yes(st) {
+			return false
+		}
+		st = s.read()
+		return yes(st)
+	})
+	return st, so
 }
 
 // soonSo waits until yes says so.
@@ -95,12 +114,10 @@ func (s *scenario) hostConfig() string {
 }
 
 func (s *scenario) good(string) string {
-	var st scenarioStatus
-	fault := s.soonSo("it is not", func() bool {
-		st = s.read()
+	st, so := s.soonStatus(func(st scenarioStatus) bool {
 		return st.idle(s.newest) && st.Good.Commit == s.newest && st.Applied.Commit == s.newest && st.Held == nil
 	})
-	if fault != "" {
+	if !so {
 		return fmt.Sprintf("it is not; the status is %+v", st)
 	}
 	s.files, s.running = s.host.Snapshot().Without(configFile), s.units()
@@ -110,9 +127,7 @@ func (s *scenario) good(string) string {
 // verdict waits until the newest commit came to it, for a reason with these words.
 func (s *scenario) verdict(word string, is func(scenarioStatus) bool) func(string) string {
 	return func(words string) string {
-		var st scenarioStatus
-		done := lab.Poll(soon, func() bool {
-			st = s.read()
+		st, done := s.soonStatus(func(st scenarioStatus) bool {
 			rests := st.Stage == "idle" || st.Stage == "held"
 			return rests && (st.Attempt == nil || st.Held != nil) && st.Target.Commit == s.newest && is(st)
 		})
@@ -144,15 +159,16 @@ func (st scenarioStatus) why(commit string) string {
 }
 
 func (s *scenario) watching(string) string {
-	return s.soonSo("it is not", func() bool {
-		st := s.read()
-		return st.Stage == "watching" && st.Applied.Commit == s.newest
-	})
+	st, so := s.soonStatus(func(st scenarioStatus) bool { return st.Stage == "watching" && st.Applied.Commit == s.newest })
+	if !so {
+		return fmt.Sprintf("it is not; the status is %+v", st)
+	}
+	return ""
 }
 
 func (s *scenario) at(name string) string {
-	var st scenarioStatus
-	if s.soonSo("", func() bool { st = s.read(); return st.Good.Commit == s.ids[name] }) == "" && st.Good.Commit == s.ids[name] {
+	st, so := s.soonStatus(func(st scenarioStatus) bool { return st.Good.Commit == s.ids[name] })
+	if so {
 		return ""
 	}
 	return "the good commit is " + st.Good.Commit
@@ -287,11 +303,11 @@ func (s *scenario) reloads(want string) string {
 // historyHas looks for words in the history alone.
 func (s *scenario) historyHas(words string) string {
 	var text []byte
-	fault := s.soonSo("no", func() bool {
-		text, _ = json.Marshal(s.read().History)
+	_, so := s.soonStatus(func(st scenarioStatus) bool {
+		text, _ = json.Marshal(st.History)
 		return strings.Contains(string(text), words)
 	})
-	if fault != "" {
+	if !so {
 		return fmt.Sprintf("it does not say so:\n%s", text)
 	}
 	return ""

@@ -95,6 +95,16 @@ func (h *Host) ReadFile(path string) string {
 	return string(content)
 }
 
+// ReadLive reads a file as the host's own processes see it, /run included. The host
+// must be on; no process is started in it.
+func (h *Host) ReadLive(path string) ([]byte, error) {
+	leader := h.Leader()
+	if leader == 0 {
+		return nil, fmt.Errorf("cannot read %q on %q: the host is off", path, h.Name)
+	}
+	return os.ReadFile(filepath.Join("/proc", strconv.Itoa(leader), "root", path))
+}
+
 // Exists reports whether anything stands at a path of the host's disk.
 func (h *Host) Exists(path string) bool {
 	h.t.Helper()
