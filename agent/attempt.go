@@ -71,6 +71,7 @@ type Attempt struct {
 
 	Corrects []string                `json:"corrects,omitempty"` // the drifted paths and units that it puts right; none: it is for a new commit
 	Drift    map[string]plan.OnDrift `json:"drift,omitempty"`    // see Target.Drift
+	DropIns  []string                `json:"drop_ins"`           // see Good.DropIns
 
 	Past      bool           `json:"past,omitempty"`       // a person went back to it
 	Guard     plan.Service   `json:"guard,omitzero"`       // what must still be reached

@@ -151,7 +151,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
-		Corrects: w.corrects, Drift: w.target.Drift,
+		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.foreignDropIns(w.target.Services, w.owned),
 		cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {

@@ -82,6 +82,7 @@ func (h *Host) findDrift(ctx context.Context) (drift, error) {
 	}
 	d := drift{now: n}
 	d.to.Paths = h.driftOfPaths(good, &d, unfit)
+	h.driftOfDropIns(good, &d)
 	d.to.Units = h.driftOfUnits(good, &d)
 	slices.SortFunc(d.list, func(a, b Deviation) int { return cmp.Compare(a.Name, b.Name) })
 	return d, nil

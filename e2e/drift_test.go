@@ -59,7 +59,7 @@ func TestDriftIsCorrected(t *testing.T) {
 		slices.Sort(took)
 		median := took[len(took)/2]
 		fmt.Fprintf(os.Stderr, "%s: from an edit to the end of its correction: median %v, longest %v\n", h.Release, median.Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
-		const most = 2 * time.Second // a second on a host that is not busy with others
+		const most = 5 * time.Second // below a second on a machine that is not busy with others
 		if median > most {
 			t.Errorf("the median is %v, more than %v", median, most)
 		}
@@ -146,5 +146,41 @@ func TestStoppedServiceIsReportedAndCrashedOneStarted(t *testing.T) {
 			return s.corrections() > before && st.Attempt == nil && len(st.Drift) == 0
 		})
 		s.answers("hello from the first of them, this is test")
+	})
+}
+
+// What somebody masks, or adds to a unit, is not evenkeel's: it is told of. The verbs say
+// the same as the status, and give back what a person wrote.
+func TestDriftVerbs(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		s := newSite(t, h)
+		s.repo.Write("roles/base/files/etc/shop/reported.conf", "from Git\n")
+		s.repo.Edit("roles/base/role.yaml", "  /etc/shop/old.conf: {feeds: none}", "  /etc/shop/old.conf: {feeds: none}\n  /etc/shop/reported.conf: {feeds: none, drift: report}")
+		s.settled()
+		s.waitNoDrift()
+		if out, err := h.Run("evenkeel", "drift"); err != nil {
+			t.Errorf("without drift: %v: %s", err, out)
+		}
+
+		h.Script("echo by hand > /etc/shop/reported.conf")
+		h.Script("mkdir /etc/systemd/system/app.service.d; printf '[Service]\\nNice=1\\n' > /etc/systemd/system/app.service.d/x.conf")
+		s.waitStatus("both to be told of", func(st status) bool { return len(st.Drift) == 2 })
+		out, err := h.Run("evenkeel", "drift")
+		if err == nil || !hasLine(strings.Split(out, "\n"), "/etc/shop/reported.conf", "content changed", "reported") ||
+			!hasLine(strings.Split(out, "\n"), "app.service.d/x.conf", "left alone") || !strings.Contains(out, "-from Git\n+by hand\n") {
+			t.Errorf("evenkeel drift says (%v):\n%s", err, out)
+		}
+		h.Script("rm -r /etc/systemd/system/app.service.d")
+
+		h.Script("echo precious > /etc/shop/old.conf")
+		h.WaitFor("the correction", soon, func() bool { return h.ReadFile("/etc/shop/old.conf") == "old\n" })
+		if got := h.Must("evenkeel", "drift", "show", "/etc/shop/old.conf"); got != "precious" {
+			t.Errorf("what was kept is %q", got)
+		}
+		h.Script("mkdir -p /root/checkout/roles/base/files/etc/shop; echo 'hosts: []' > /root/checkout/fleet.yaml; echo old > /root/checkout/roles/base/files/etc/shop/old.conf")
+		h.Must("evenkeel", "drift", "adopt", "/etc/shop/old.conf", "--repo", "/root/checkout")
+		if got := h.ReadFile("/root/checkout/roles/base/files/etc/shop/old.conf"); got != "precious\n" {
+			t.Errorf("the checkout has %q", got)
+		}
 	})
 }
