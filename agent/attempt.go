@@ -69,7 +69,10 @@ type Attempt struct {
 	Restarts []string                `json:"restarts,omitempty"` // for the history
 	Secret   map[string]bool         `json:"secret,omitempty"`   // paths whose content is nobody's business
 
-	Quiet map[string]bool `json:"quiet,omitempty"` // paths with feeds: none
+	Quiet    map[string]bool         `json:"quiet,omitempty"`    // paths with feeds: none
+	Corrects []string                `json:"corrects,omitempty"` // the drifted paths and units that it puts right; none: it is for a new commit
+	Drift    map[string]plan.OnDrift `json:"drift,omitempty"`    // see Target.Drift
+	DropIns  []string                `json:"drop_ins"`           // see Good.DropIns
 
 	Past      bool           `json:"past,omitempty"`       // a person went back to it
 	Guard     plan.Service   `json:"guard,omitzero"`       // what must still be reached

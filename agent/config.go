@@ -40,6 +40,7 @@ type Config struct {
 	Trust          Trust         // whose commits count
 	Stale          Stale         // when silence is an alarm
 	Webhook        Webhook       // who may ask for a look now
+	DriftInterval  time.Duration // between two looks at the whole host for what was changed by hand
 	Probation      time.Duration // how long a commit must stay healthy before it is good
 	Windows        *plan.Windows // when a commit may begin; nil: what the repository says
 	Guard          GuardConfig   // what must still be reached after an apply
@@ -72,17 +73,18 @@ const minInterval = time.Second
 func defaultConfig() Config {
 	host, _ := os.Hostname() // an empty name is a problem below, with what to write
 	return Config{
-		Branch:     "main",
-		Path:       ".",
-		Interval:   time.Minute,
-		Host:       host,
-		AllowRoots: []string{"/etc", "/usr/local", "/opt", "/srv"},
-		Probation:  10 * time.Second,
-		Guard:      GuardConfig{Deadline: 2 * time.Minute},
-		Listen:     "127.0.0.1:9973",
-		LogFormat:  "text",
-		StateDir:   "/var/lib/evenkeel",
-		CacheDir:   "/var/cache/evenkeel/git",
+		Branch:        "main",
+		Path:          ".",
+		Interval:      time.Minute,
+		Host:          host,
+		AllowRoots:    []string{"/etc", "/usr/local", "/opt", "/srv"},
+		Probation:     10 * time.Second,
+		DriftInterval: 10 * time.Minute,
+		Guard:         GuardConfig{Deadline: 2 * time.Minute},
+		Listen:        "127.0.0.1:9973",
+		LogFormat:     "text",
+		StateDir:      "/var/lib/evenkeel",
+		CacheDir:      "/var/cache/evenkeel/git",
 	}
 }
 
@@ -135,6 +137,9 @@ func (c *Config) check(r *configReader) {
 	c.checkIdentities(r)
 	if c.Interval < minInterval {
 		r.problem("interval", "interval %s is too short: the shortest is %s", c.Interval, minInterval)
+	}
+	if c.DriftInterval < time.Second || c.DriftInterval > 24*time.Hour {
+		r.problem("drift_interval", "drift_interval %s is out of range: write 1s to 24h", c.DriftInterval)
 	}
 	if c.Probation < 0 || c.Probation > time.Hour {
 		r.problem("probation", "probation %s is out of range: write 0s to 1h", c.Probation)

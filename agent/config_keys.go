@@ -35,6 +35,7 @@ func (c *Config) keys() []configKey {
 		group("stale", "When silence is an alarm.", c.Stale.keys()...),
 		group("webhook", "Where a forge may ask for a look now.", c.Webhook.keys()...),
 		yesno("allow_rewritten", &c.AllowRewritten, "Follow a branch that was force-pushed. Default: false."),
+		duration("drift_interval", &c.DriftInterval, "How often to look at the whole host for what was changed by hand; a change to a file is seen at once besides. Default: 10m."),
 		duration("probation", &c.Probation, "How long a commit must stay healthy at least before it is good. Default: 10s."),
 		windows("windows", &c.Windows, "When a new commit may begin on this host, whatever fleet.yaml says; {} is at any time."),
 		group("guard", "What must still be reached after an apply.", c.Guard.keys()...),

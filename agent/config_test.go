@@ -52,7 +52,7 @@ func TestLoadConfigDefaults(t *testing.T) {
 	c.File = ""
 	want := Config{
 		Repo: "https://git.example.com/hosts.git", Branch: "main", Path: ".", Interval: time.Minute, Host: "web-1",
-		AllowRoots: []string{"/etc", "/usr/local", "/opt", "/srv"}, Probation: 10 * time.Second,
+		AllowRoots: []string{"/etc", "/usr/local", "/opt", "/srv"}, Probation: 10 * time.Second, DriftInterval: 10 * time.Minute,
 		Guard:  GuardConfig{Deadline: 2 * time.Minute},
 		Listen: "127.0.0.1:9973", LogFormat: "text", StateDir: "/var/lib/evenkeel", CacheDir: "/var/cache/evenkeel/git",
 	}
@@ -84,6 +84,7 @@ probation: 1m30s
 windows:
   zone: Europe/Berlin
   allow: [{days: [sat-sun], from: "22:00", to: "04:00"}]
+drift_interval: 1h
 guard:
   deadline: 30s
   checks: [{tcp: "10.0.0.1:22", interval: 5s}]
@@ -103,7 +104,7 @@ cache_dir: /c
 		AllowRoots: []string{"/etc", "/var/www"}, Deny: []string{"/etc/hosts"},
 		AllowDenied: []string{"/etc/sudoers.d/ops", "/srv/*/.ssh"}, AllowRewritten: true,
 		Identities: []string{"/etc/ssh/ssh_host_ed25519_key", "credential:identity"},
-		Probation:  90 * time.Second, Listen: "",
+		Probation:  90 * time.Second, DriftInterval: time.Hour, Listen: "",
 		Windows: &plan.Windows{Zone: "Europe/Berlin", Allow: []plan.Window{{Days: []time.Weekday{time.Saturday, time.Sunday}, From: 22 * 60, To: 4 * 60}}},
 		Guard: GuardConfig{Deadline: 30 * time.Second,
 			Checks: []plan.Check{{TCP: "10.0.0.1:22", Interval: 5 * time.Second, Timeout: 5 * time.Second, Successes: 1, Failures: 3}}},

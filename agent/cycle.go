@@ -177,6 +177,7 @@ func (d *daemon) adopt(w wanted) Outcome {
 		l.Proved(PastGood{Commit: w.target.Commit, Digest: w.digest, When: d.host.Now()})
 		l.Note(Entry{When: d.host.Now(), Commit: w.target.Commit, Result: ResultUnchanged, Reason: "it asks for nothing new here"})
 	}
+	l.Good.Drift = w.target.Drift
 	l.Good.Secret = w.target.Secret // what was in clear may be encrypted now, with the same bytes
 	l.Key, l.Roles, l.Hold = w.key, w.target.Roles, nil
 	if err := l.save(d.host.State); err != nil {

@@ -51,6 +51,7 @@ type daemon struct {
 	doors   doors
 	origins []*origin
 	trust   trusted
+	lookout *lookout
 	nudge   chan struct{} // a watch shall look for a newer commit now
 	wake    chan struct{} // somebody asks for a look now
 
@@ -113,6 +114,7 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 	}
 	d.recallMetrics()
 	d.tidy()
+	defer d.lookout.start(ctx)()
 	// One thing after the other: waking a second thread costs an idle poll a fifth of
 	// its time. What is large runs in children, which have all processors.
 	runtime.GOMAXPROCS(1)
@@ -139,7 +141,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	}
 	d := &daemon{
 		cfg: cfg, opt: opt, log: opt.Log, disk: disk, origins: newOrigins(cfg),
-		notify: NotifyFromEnv(), nudge: make(chan struct{}, 1), wake: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
+		notify: NotifyFromEnv(), lookout: newLookout(cfg.DriftInterval, opt.Manager), nudge: make(chan struct{}, 1), wake: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
 	}
 	d.prober = &health.Prober{Manager: opt.Manager, Reach: d.reach}
 	d.host = &Host{
@@ -257,6 +259,10 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 	}
 	d.reported = time.Now()
 	d.report(outcome)
+	if !same || d.lookout.isBlind() {
+		d.followDrift()
+		d.lookout.again(0)
+	}
 	if outcome.Result != ResultUnchanged {
 		// Rendering and staging are over: a daemon that waits should be small.
 		giveBack()
@@ -335,6 +341,9 @@ func keepUntilRestart(cfg *Config, was Config) (keys []string) {
 			keys = append(keys, k.name)
 			*k.new = *k.was
 		}
+	}
+	if cfg.DriftInterval != was.DriftInterval {
+		keys, cfg.DriftInterval = append(keys, "drift_interval"), was.DriftInterval
 	}
 	return keys
 }

@@ -119,7 +119,7 @@ func (h *Host) abandon(a *Attempt) error {
 // no try: it has touched nothing, and may go on for days.
 func (h *Host) commence(a *Attempt) error {
 	h.Ledger.Attempts = a.Number
-	h.countTry(a.Commit)
+	h.countTry(a.tryKey())
 	if err := h.Ledger.save(h.State); err != nil {
 		return err
 	}
@@ -137,7 +137,7 @@ func (h *Host) overtake(a *Attempt) {
 			h.Ledger.Hold = nil
 		}
 		if old.Commit != a.Commit {
-			delete(h.Ledger.Tries, old.Commit)
+			delete(h.Ledger.Tries, old.tryKey())
 		}
 		if err := h.retire(old); err != nil {
 			h.Log.Warn("the record of an overtaken attempt stays for now", "err", err)
@@ -151,6 +151,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret, Quiet: w.target.Quiet,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
+		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.foreignDropIns(w.target.Services, w.owned),
 		cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {
@@ -167,6 +168,10 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		}
 	}
 	a.touchTriggers(p, n)
+	if a.isCorrection() && len(p.Steps()) == 0 {
+		// No process reads anything else than before, so nothing has to prove itself.
+		a.Guard, a.Probation = plan.Service{}, 0
+	}
 	for _, step := range p.Steps() {
 		a.Restarts = append(a.Restarts, fmt.Sprintf("%s %s: %s", step.Verb, step.Unit, strings.Join(step.Why, "; ")))
 	}
@@ -216,11 +221,11 @@ func (h *Host) seenBefore(n now) (apply.Seen, []apply.Move) {
 	return seen, h.Open.Moves
 }
 
-func (h *Host) countTry(commit string) {
+func (h *Host) countTry(key string) {
 	if h.Ledger.Tries == nil {
 		h.Ledger.Tries = map[string]int{}
 	}
-	h.Ledger.Tries[commit]++
+	h.Ledger.Tries[key]++
 }
 
 // carryOut does the steps of an attempt, for the first time and only once.

@@ -48,7 +48,7 @@ func (h *Host) evidence(ctx context.Context, r health.Report) Evidence {
 
 // evidence is what is known of an attempt before anybody looked.
 func (a *Attempt) evidence(l *Ledger) Evidence {
-	return Evidence{Tries: l.Tries[a.Commit], Stays: a.OnFailure == plan.Hold}
+	return Evidence{Tries: l.Tries[a.tryKey()], Stays: a.OnFailure == plan.Hold}
 }
 
 // causeOf tells a unit that went down from a check that failed, and both from the

@@ -74,9 +74,10 @@ type wanted struct {
 	key    string
 	to     plan.State
 
-	subject, signer string // of the commit, for people
-	minimum         string // minimum_commit, which it was proven to contain
-	past            bool   // a person went back to it
+	subject, signer string   // of the commit, for people
+	minimum         string   // minimum_commit, which it was proven to contain
+	past            bool     // a person went back to it
+	corrects        []string // the drifted paths and units that are to be put right
 	owned           map[string]Owned
 	found           map[string]bool
 	newer           []newer // paths that would go back to what a package has replaced since

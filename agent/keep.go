@@ -8,8 +8,12 @@ func (h *Host) keep(e Evidence) (Outcome, error) {
 	if err := h.Open.move(h.State, PhaseKeep); err != nil {
 		return Outcome{}, err
 	}
+	correction, what := h.Open.isCorrection(), someOf(h.Open.Corrects)
 	if err := h.finishKeep(e.Except); err != nil {
 		return Outcome{}, err
+	}
+	if correction {
+		return Outcome{Result: ResultCorrected, Reason: "correct " + what}, nil
 	}
 	return Outcome{Result: ResultGood, Reason: exceptFor(e.Except)}, nil
 }
@@ -18,14 +22,18 @@ func (h *Host) keep(e Evidence) (Outcome, error) {
 // up to date. It may run twice.
 func (h *Host) finishKeep(except []string) error {
 	a, l := h.Open, h.Ledger
+	if a.isCorrection() {
+		return h.finishCorrection()
+	}
 	unfinished := apply.Finish(h.Disk, a.Moves)
 	if err := h.moveAnchorFor(a.Past, a.Commit, a.Minimum); err != nil {
 		return err
 	}
-	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret}
+	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.After, Services: a.Services, Except: except, Secret: a.Secret, Drift: a.Drift, DropIns: a.DropIns}
 	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
 	l.Owned, l.Found, l.Roles, l.Key = a.Owned, a.Found, a.Roles, a.Key
 	l.Hold, l.Approved, l.CameUp = nil, nil, nil
+	l.Corrections = nil // another commit, another try
 	delete(l.Tries, a.Commit)
 	for name, run := range l.Runs {
 		// Whatever runs here read what it should have, or the plan had restarted it.

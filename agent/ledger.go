@@ -30,27 +30,28 @@ const ledgerVersion = 1
 // Ledger is the durable record of what happened here. What an open attempt
 // does is in its own file, see Attempt.
 type Ledger struct {
-	Version  int                `json:"version"`
-	Machine  string             `json:"machine"` // derived from the machine id; another one means a cloned image
-	Host     string             `json:"host"`
-	Roles    []string           `json:"roles,omitempty"`
-	Attempts int                `json:"attempts"`      // number of the last attempt
-	Key      string             `json:"key,omitempty"` // of the last pass that was decided
-	Good     *Good              `json:"good,omitempty"`
-	Anchored bool               `json:"anchored,omitempty"` // an Anchor was written: from then on there must be one
-	Owned    map[string]Owned   `json:"owned,omitempty"`    // every path that a kept target brought here
-	Found    map[string]bool    `json:"found,omitempty"`    // unit -> was it active before evenkeel first ran it
-	Runs     map[string]Started `json:"runs,omitempty"`
-	CameUp   map[string]string  `json:"came_up,omitempty"` // unit that the open attempt touched -> its invocation right after the job
-	Rejected []Rejection        `json:"rejected,omitempty"`
-	Tries    map[string]int     `json:"tries,omitempty"` // commit -> attempts that were interrupted
-	Hold     *Hold              `json:"hold,omitempty"`
-	Approved *Approval          `json:"approved,omitempty"` // a person's answer to a question, until it is used
-	Override *Override          `json:"override,omitempty"` // a person's word to apply what is kept back, until it is used
-	Goods    []PastGood         `json:"goods,omitempty"`    // commits that were good here, newest last, Good included
-	Pin      *Pin               `json:"pin,omitempty"`      // a person went back to one of them
-	History  []Entry            `json:"history,omitempty"`  // newest last
-	Aside    []string           `json:"aside,omitempty"`    // files of others that a revert had to move out of the way
+	Version     int                    `json:"version"`
+	Machine     string                 `json:"machine"` // derived from the machine id; another one means a cloned image
+	Host        string                 `json:"host"`
+	Roles       []string               `json:"roles,omitempty"`
+	Attempts    int                    `json:"attempts"`      // number of the last attempt
+	Key         string                 `json:"key,omitempty"` // of the last pass that was decided
+	Good        *Good                  `json:"good,omitempty"`
+	Anchored    bool                   `json:"anchored,omitempty"` // an Anchor was written: from then on there must be one
+	Owned       map[string]Owned       `json:"owned,omitempty"`    // every path that a kept target brought here
+	Found       map[string]bool        `json:"found,omitempty"`    // unit -> was it active before evenkeel first ran it
+	Runs        map[string]Started     `json:"runs,omitempty"`
+	CameUp      map[string]string      `json:"came_up,omitempty"` // unit that the open attempt touched -> its invocation right after the job
+	Rejected    []Rejection            `json:"rejected,omitempty"`
+	Tries       map[string]int         `json:"tries,omitempty"` // commit -> attempts that were interrupted
+	Hold        *Hold                  `json:"hold,omitempty"`
+	Approved    *Approval              `json:"approved,omitempty"`    // a person's answer to a question, until it is used
+	Override    *Override              `json:"override,omitempty"`    // a person's word to apply what is kept back, until it is used
+	Goods       []PastGood             `json:"goods,omitempty"`       // commits that were good here, newest last, Good included
+	Pin         *Pin                   `json:"pin,omitempty"`         // a person went back to one of them
+	History     []Entry                `json:"history,omitempty"`     // newest last
+	Aside       []string               `json:"aside,omitempty"`       // files of others that a revert had to move out of the way
+	Corrections map[string]Corrections `json:"corrections,omitempty"` // of drift, by path or unit
 }
 
 // Good is the last commit that was seen healthy.
@@ -64,6 +65,8 @@ type Good struct {
 	Services map[string]plan.Service `json:"services,omitempty"`
 	Except   []string                `json:"except,omitempty"` // checks that were red before it and still are
 	Secret   map[string]bool         `json:"secret,omitempty"` // paths whose content is nobody's business
+	Drift    map[string]plan.OnDrift `json:"drift,omitempty"`  // see Target.Drift
+	DropIns  []string                `json:"drop_ins"`         // of its services, not evenkeel's, that were there before; null: nobody looked
 }
 
 // PastGood is a commit that proved itself here once.

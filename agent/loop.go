@@ -21,11 +21,18 @@ func (d *daemon) loop(ctx context.Context) error {
 	alive := time.NewTicker(beat)
 	defer alive.Stop()
 	var done chan Outcome
+	drifting := false // what is under way is a look for drift, not a pass
 	for {
+		due, tick := d.lookout.due, timer.C
+		if done != nil { // one thing after the other
+			due, tick = nil, nil
+		}
 		select {
 		case <-ctx.Done():
-			if done != nil {
+			if done != nil && !drifting {
 				d.finished(<-done)
+			} else if done != nil {
+				d.checked(<-done)
 			}
 			return d.notify.Stopping()
 		case <-hup:
@@ -44,7 +51,10 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			d.locks.hurry()
 			timer.Reset(0)
-		case <-timer.C:
+		case <-due:
+			drifting, done = true, make(chan Outcome, 1)
+			go func() { done <- d.checkDrift(ctx) }()
+		case <-tick:
 			if d.locks.putsOff(time.Now()) {
 				timer.Reset(recheck)
 				continue
@@ -54,6 +64,17 @@ func (d *daemon) loop(ctx context.Context) error {
 			go func() { done <- d.onePass(ctx) }()
 		case outcome := <-done:
 			done = nil
+			if drifting {
+				drifting = false
+				if owed {
+					d.reload()
+				}
+				if d.checked(outcome) || owed || asked {
+					owed, asked = false, false
+					timer.Reset(0)
+				}
+				continue
+			}
 			delay := d.finished(outcome)
 			if owed {
 				owed, delay = false, 0

@@ -171,7 +171,7 @@ var mutants = []mutant{
 	{
 		name:  "tries are not counted",
 		by:    "./agent ^TestInterruptedCommitIsTriedThreeTimes$",
-		edits: []edit{{"agent/deploy.go", "	h.countTry(a.Commit)\n", ""}},
+		edits: []edit{{"agent/deploy.go", "	h.countTry(a.tryKey())\n", ""}},
 	},
 	{
 		name:  "directories of overtaken attempts are taken for those of others",
@@ -235,8 +235,8 @@ var mutants = []mutant{
 		name: "a stage that failed is a try",
 		by:   "./agent ^TestStageThatFailsIsNoTry$",
 		edits: []edit{
-			{"agent/deploy.go", "	h.countTry(a.Commit)\n", ""},
-			{"agent/deploy.go", "	err = a.note(h.State)\n", "	h.countTry(a.Commit)\n	h.trySave()\n	err = a.note(h.State)\n"},
+			{"agent/deploy.go", "	h.countTry(a.tryKey())\n", ""},
+			{"agent/deploy.go", "	err = a.note(h.State)\n", "	h.countTry(a.tryKey())\n	h.trySave()\n	err = a.note(h.State)\n"},
 		},
 	},
 	{
@@ -307,6 +307,53 @@ var mutants = []mutant{
 			{"agent/gate.go", "	if reason := d.locked(); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
 			{"agent/cycle.go", "	if reason := d.locked(); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
 		},
+	},
+
+	// Drift.
+	{
+		name:  "a correction that fails rejects its commit",
+		by:    "./agent ^TestCorrectionThatFailsIsNotRepeated$",
+		edits: []edit{{"agent/correct.go", "	if a.isCorrection() {\n		l.leaveAlone(", "	if false {\n		l.leaveAlone("}},
+	},
+	{
+		name:  "a correction makes what stays the good state",
+		by:    "./agent ^TestDriftThatIsLeftAloneStaysDrift$",
+		edits: []edit{{"agent/keep.go", "	if a.isCorrection() {\n", "	if false {\n"}},
+	},
+	{
+		name:  "corrections are not counted",
+		by:    "./agent ^TestFightIsGivenUp$",
+		edits: []edit{{"agent/correct.go", "		if len(c.Times) >= maxCorrections {", "		if false {"}},
+	},
+	{
+		name:  "a correction that failed is tried again",
+		by:    "./agent ^TestCorrectionThatFailsIsNotRepeated$",
+		edits: []edit{{"agent/drift.go", "	return h.gaveUp(x.Name)\n}", "	return \"\"\n}"}},
+	},
+	{
+		name:  "a file with other names is replaced",
+		by:    "./agent ^TestDriftThatIsLeftAlone$",
+		edits: []edit{{"agent/drift.go", "	case info.Links > 1:", "	case false:"}},
+	},
+	{
+		name:  "what people wrote is not kept",
+		by:    "./agent ^TestWhatPeopleWroteIsKept$",
+		edits: []edit{{"agent/correct.go", "	if err := h.keepDrifted(found); err != nil {", "	if err := error(nil); err != nil {"}},
+	},
+	{
+		name:  "a secret that drifted is kept",
+		by:    "./agent ^TestWhatPeopleWroteIsKept$",
+		edits: []edit{{"agent/kept.go", "		if x.Secret || from.Kind", "		if from.Kind"}},
+	},
+	{
+		name:  "a service that a person stopped is started",
+		by:    "./agent ^TestDriftThatIsLeftAlone$",
+		edits: []edit{{"agent/drift_units.go", "cmp.Or(said, plan.Report)", "cmp.Or(said, plan.Correct)"}},
+	},
+	{
+		name:  "lost events are no reason to look",
+		by:    "./agent ^TestLookoutLosesEvents$",
+		edits: []edit{{"agent/lookout.go", "				l.overflowed()\n				sign()\n", "				l.overflowed()\n"}},
 	},
 
 	// The real disk.

@@ -153,6 +153,9 @@ func (d *daemon) pause() *Pause {
 func (d *daemon) tellPause() {
 	was, is := d.paused, d.pause()
 	d.paused = is
+	if is == nil && was != nil {
+		d.lookout.again(0) // for what drifted meanwhile
+	}
 	switch {
 	case is != nil && (was == nil || *was != *is):
 		attributes := []any{"reason", is.Reason, "since", is.Since}

@@ -122,7 +122,7 @@ func (d *daemon) fillFromLedger() {
 	s.Roles = l.Roles
 	if open != nil {
 		s.Applied = &CommitStatus{Commit: open.Commit, Subject: open.Subject, Signer: open.Signer, Since: open.Since.UTC()}
-		s.Attempt = &AttemptStatus{Commit: open.Commit, Since: open.Since.UTC(), Try: max(l.Tries[open.Commit], 1)}
+		s.Attempt = &AttemptStatus{Commit: open.Commit, Since: open.Since.UTC(), Try: max(l.Tries[open.tryKey()], 1), Corrects: open.Corrects}
 	}
 	if hold := l.Hold; hold != nil {
 		s.Held = hold.status()
@@ -239,7 +239,7 @@ func (d *daemon) writeStatus() {
 	} else {
 		d.metrics.Paused(false, time.Time{})
 	}
-	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unheard())
+	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unheard(), d.lookout.faults())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)
 	}

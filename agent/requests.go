@@ -68,6 +68,7 @@ func (d *daemon) heedRetry([]byte) {
 	d.log.Info("a person asks for a retry")
 	d.refused.key, d.refused.problems = "", nil
 	h.Ledger.Rejected, h.Ledger.Tries, h.Ledger.Key = nil, nil, ""
+	h.Ledger.Corrections = nil
 	h.Ledger.Hold = nil
 	h.Ledger.Host = d.cfg.Host
 	if err := h.renewAnchor(); err != nil {
@@ -118,7 +119,7 @@ func ResetState(cfg Config) error {
 		}
 	}
 	for _, e := range entries {
-		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || slices.Contains([]string{retryFile, approveFile, rollbackFile, resumeFile, nowFile}, e.Name()) {
+		if e.Name() == ledgerFile || e.Name() == anchorFile || e.Name() == digestKeyFile || strings.HasPrefix(e.Name(), originalPrefix) || strings.HasPrefix(e.Name(), keptPrefix) || strings.HasPrefix(e.Name(), attemptPrefix) || slices.Contains([]string{retryFile, approveFile, rollbackFile, resumeFile, nowFile}, e.Name()) {
 			if err := os.Remove(filepath.Join(cfg.StateDir, e.Name())); err != nil {
 				return fmt.Errorf("cannot reset the state: %w", err)
 			}

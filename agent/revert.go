@@ -25,7 +25,7 @@ func (h *Host) takeBack(ctx context.Context, verdict Verdict, e Evidence) (Outco
 		return Outcome{}, err
 	}
 	if phase == PhaseRevert {
-		h.Ledger.Reject(Rejection{Commit: h.Open.Commit, Digest: h.Open.Digest, Reason: e.Reason, Evidence: e.Details, When: h.Now()})
+		h.Ledger.blameFor(h.Open, e.Reason, e.Details, h.Now())
 		h.trySave()
 	}
 	if h.Reverted != nil {
@@ -43,7 +43,7 @@ func (h *Host) putBack(ctx context.Context, reason string) (Outcome, error) {
 	if err := h.makeWay(); err != nil {
 		h.Log.Warn("what an attempt left that never began stays for now", "err", err)
 	}
-	rejected := a.phase == PhaseRevert
+	failed := a.phase == PhaseRevert
 	err := h.restore(ctx, a)
 	h.noteAside(a)
 	if err == nil {
@@ -53,8 +53,11 @@ func (h *Host) putBack(ctx context.Context, reason string) (Outcome, error) {
 		return h.hold(err)
 	}
 	phase, result := PhaseUndone, ResultUndone
-	if rejected {
+	if failed {
 		phase, result = PhaseReverted, ResultRejected
+	}
+	if failed && a.isCorrection() {
+		result = ResultFailed
 	}
 	if err := a.move(h.State, phase); err != nil {
 		return Outcome{}, err
@@ -296,13 +299,18 @@ func (h *Host) fold(reason string) {
 	result, evidence := ResultUndone, ""
 	if a.phase == PhaseReverted {
 		result = ResultRejected
-		if r, known := l.IsRejected(a.Commit, ""); known {
+		if a.isCorrection() {
+			result = ResultFailed
+			l.leaveAlone(a.Corrects, reason)
+		} else if r, known := l.IsRejected(a.Commit, ""); known {
 			evidence = r.Evidence
 		} else {
 			l.Reject(Rejection{Commit: a.Commit, Digest: a.Digest, Reason: reason, When: h.Now()})
 		}
-		delete(l.Tries, a.Commit)
-		l.Key, l.Approved = a.Key, nil
+		delete(l.Tries, a.tryKey())
+		if !a.isCorrection() {
+			l.Key, l.Approved = a.Key, nil
+		}
 	}
 	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
 		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason, Evidence: evidence})

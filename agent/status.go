@@ -49,6 +49,7 @@ const (
 	ResultRollback   Result = "rollback"   // in the history: a person went back to a commit
 	ResultDeferred   Result = "deferred"   // it would be applied, and is kept back for now
 	ResultOverride   Result = "override"   // in the history: a person had a commit applied that was kept back
+	ResultCorrected  Result = "corrected"  // what drifted was put back to the good commit
 	ResultFailed     Result = "failed"     // the pass itself did not get through: no remote, no memory
 )
 
@@ -86,7 +87,11 @@ type Status struct {
 	Deferred *DeferredStatus `json:"deferred,omitempty"` // the target commit, when it is kept back for now
 	Except   []string        `json:"except,omitempty"`   // checks that failed before the good commit and still did after it
 
-	Units    []UnitStatus `json:"units,omitempty"` // the units that run at the good commit, sorted
+	Drift      []DriftStatus `json:"drift,omitempty"`       // what is not as the good commit left it
+	DriftMore  int           `json:"drift_more,omitempty"`  // how many are not listed
+	DriftFault string        `json:"drift_fault,omitempty"` // why nobody could look, or correct, last time
+
+	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
 	Warnings []string     `json:"warnings,omitempty"`
 
 	PackageFiles []string `json:"package_files,omitempty"` // versions of managed files that package managers left beside them
@@ -125,6 +130,7 @@ type AttemptStatus struct {
 	Since      time.Time `json:"since,omitzero"`
 	Try        int       `json:"try"`
 	WaitingFor string    `json:"waiting_for,omitempty"`
+	Corrects   []string  `json:"corrects,omitempty"` // what drifted and is put right; none: it is for a new commit
 }
 
 // RejectedEntry is a commit that failed here and will not be tried again.

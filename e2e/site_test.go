@@ -160,6 +160,7 @@ type status struct {
 	}
 	PackageFiles []string `json:"package_files"`
 	Warnings     []string
+	Drift        []struct{ Name, Kind, How, Does string }
 	ContactError string `json:"contact_error"`
 	History      []struct {
 		Commit, Result, Reason string

@@ -46,6 +46,8 @@ func sourceReasons() []string {
 	return []string{"unreachable", "auth", "no-branch", "garbage", "limit", "rewritten", "signature", "too-old", other}
 }
 
+func driftKinds() []string { return []string{"file", "link", "directory", "unit", other} }
+
 func verbs() []string { return []string{"start", "stop", "restart", "reload", other} }
 
 func jobResults() []string {
@@ -60,17 +62,19 @@ type Set struct {
 	stages      *prometheus.HistogramVec
 	phase       *info
 
-	commits  *info
-	rejected prometheus.Gauge
-	refused  prometheus.Gauge
-	waiting  prometheus.Gauge
-	held     prometheus.Gauge
-	rolled   prometheus.Gauge
-	deferred prometheus.Gauge
-	paused   prometheus.Gauge
-	since    prometheus.Gauge
-	reverts  *prometheus.CounterVec
-	unitJobs *prometheus.CounterVec
+	commits     *info
+	rejected    prometheus.Gauge
+	refused     prometheus.Gauge
+	waiting     prometheus.Gauge
+	held        prometheus.Gauge
+	rolled      prometheus.Gauge
+	deferred    prometheus.Gauge
+	paused      prometheus.Gauge
+	since       prometheus.Gauge
+	reverts     *prometheus.CounterVec
+	unitJobs    *prometheus.CounterVec
+	drift       *prometheus.GaugeVec
+	corrections *prometheus.CounterVec
 
 	sourceUp      prometheus.Gauge
 	sourceContact prometheus.Gauge
@@ -107,6 +111,9 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		reverts:  counter("reverts_total", "Commits that were put back, by what failed.", "reason"),
 		unitJobs: counter("unit_jobs_total", "Jobs that systemd was asked for, by its answer.", "verb", "result"),
 
+		drift:       gauges("drift", "Paths and units that are not as the good commit left them.", "kind"),
+		corrections: counter("corrections_total", "Paths and units that drifted and were put back to the good commit.", "kind"),
+
 		sourceUp:      gauge("source_up", "1 when the last look at the repository gave a commit."),
 		sourceContact: gauge("source_last_contact_timestamp_seconds", "When the repository last gave a commit; 0 before the first time."),
 		sourceErrors:  counter("source_errors_total", "Looks at the repository that gave no commit, by reason.", "reason"),
@@ -121,7 +128,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	s.commits.set("", "", "")
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
-		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.reverts, s.unitJobs,
+		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.reverts, s.unitJobs, s.drift, s.corrections,
 		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.originUp, s.originContact)
 	return s
 }
@@ -138,6 +145,10 @@ func (s *Set) initialise() {
 	}
 	for _, word := range sourceReasons() {
 		s.sourceErrors.WithLabelValues(word)
+	}
+	for _, kind := range driftKinds() {
+		s.drift.WithLabelValues(kind)
+		s.corrections.WithLabelValues(kind)
 	}
 	for _, verb := range verbs() {
 		for _, word := range jobResults() {
@@ -203,6 +214,16 @@ func (s *Set) Reverted(reason string) {
 // UnitJob counts a job with systemd's result word.
 func (s *Set) UnitJob(verb, result string) {
 	s.unitJobs.WithLabelValues(known(verbs(), verb), known(jobResults(), result)).Inc()
+}
+
+// Drift says how many paths or units of a kind drifted.
+func (s *Set) Drift(kind string, n int) {
+	s.drift.WithLabelValues(known(driftKinds(), kind)).Set(float64(n))
+}
+
+// Corrected counts a path or unit that was put right.
+func (s *Set) Corrected(kind string) {
+	s.corrections.WithLabelValues(known(driftKinds(), kind)).Inc()
 }
 
 // SourceAnswered says that the repository gave a commit.

@@ -45,8 +45,13 @@ func follow(ctx context.Context, m units.Manager, watched []Watched, poll time.D
 		if failed || ctx.Err() != nil || settled && closed(enough) {
 			return findings(ctx, all)
 		}
+		over := enough
+		if !settled {
+			over = nil // it would not end anything yet
+		}
 		select {
 		case <-ctx.Done():
+		case <-over:
 		case <-tick.C:
 		}
 	}

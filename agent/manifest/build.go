@@ -147,6 +147,7 @@ func (b *builder) file(ro role, s source, r *renderer) {
 	if content.secret && !b.secret(ro, dest, p) {
 		return
 	}
+	b.onDrift(dest, ro.files[dest].drift, ro)
 	b.t.State.Paths[dest] = p
 	b.t.Content[p.Digest] = content.text
 	b.rendered[dest] = made == rendered
@@ -288,6 +289,7 @@ func (b *builder) directories(ro role) {
 	for _, dest := range slices.Sorted(maps.Keys(ro.directories)) {
 		a := ro.directories[dest]
 		if b.claim(dest, plan.Directory, a.place) {
+			b.onDrift(dest, a.drift, ro)
 			b.t.State.Paths[dest] = a.on(plan.Path{Kind: plan.Directory, Mode: 0o755, Owner: "root", Group: "root"})
 		}
 	}
@@ -297,6 +299,7 @@ func (b *builder) links(ro role) {
 	for _, dest := range slices.Sorted(maps.Keys(ro.links)) {
 		l := ro.links[dest]
 		if b.claim(dest, plan.Link, l.place) {
+			b.onDrift(dest, "", ro)
 			b.t.State.Paths[dest] = plan.Path{Kind: plan.Link, Link: l.target}
 		}
 	}
@@ -362,6 +365,7 @@ func (b *builder) services(ro role) {
 			b.t.State.Paths[unitDir+"/"+s.name] = plan.Path{Kind: plan.Link, Link: "/dev/null"}
 		}
 		b.t.Services[s.name] = s.Service
+		b.onDrift(s.name, s.drift, ro)
 		b.t.State.Units[s.name] = plan.Unit{Active: s.state == started}
 		for _, glob := range s.restartOn {
 			b.t.Reads[s.name] = append(b.t.Reads[s.name], plan.Read{Path: glob, Why: restartOn})

@@ -23,6 +23,7 @@ type entry struct {
 	vars  []layer // none or one
 	terms terms
 	when  *plan.Windows // nil when the entry does not say
+	drift plan.OnDrift
 	place plan.Place
 }
 
@@ -91,7 +92,7 @@ func (d *document) entry(n *yaml.Node) entry {
 	if p, ok := keys["vars"]; ok {
 		e.vars = []layer{d.layer(p.value, "hosts matching "+e.match.String(), "vars:")}
 	}
-	e.terms = d.terms(keys)
+	e.terms, e.drift = d.terms(keys), d.drift(keys)
 	if p, ok := keys["windows"]; ok {
 		e.when = d.windows(p.value)
 	}

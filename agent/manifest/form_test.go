@@ -54,7 +54,7 @@ func accepts(s *jsonschema.Schema, text []byte) (ok, isYAML bool) {
 func places() []place {
 	return []place{
 		{"fleet", fleetFile, "%s\n", fleetKeys(), map[string]string{"hosts": "[]"}},
-		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}", "probation": "10m", "on_failure": "hold",
+		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}", "probation": "10m", "on_failure": "hold", "drift": "report",
 			"windows": "{zone: Europe/Berlin, allow: [{days: [mon-fri], from: '22:00', to: '04:00'}], deny: [{days: [Friday]}]}"}},
 		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      %s\n", windowsKeys(), map[string]string{"zone": "America/Argentina/Buenos_Aires", "allow": "[{days: [sat, sun]}]", "deny": "[{from: 9:00, to: '24:00'}]"}},
 		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      allow:\n        - to: '3:00'\n          from: '1:00'\n          %s\n", windowKeys()[:1], map[string]string{"days": "[fri-mon, Wed, thursday]"}},
@@ -63,12 +63,12 @@ func places() []place {
 		{"fleet", fleetFile, "hosts:\n  - %s\n", entryKeys()[:1], map[string]string{"match": "web-*"}},
 		{"fleet", fleetFile, "hosts:\n  - match:\n      %s\n", matchKeys(), map[string]string{"name": "web-*", "labels": "{env: prod}", "facts": "{os.id: [debian, ubuntu]}"}},
 		{"role", "role.yaml", "%s\n", roleKeys(), map[string]string{
-			"files": "{/etc/a: {mode: '0644'}}", "directories": "{/etc/a: }", "links": "{/etc/a: b}", "services": "{a.service: }", "schema": "{type: object}", "probation": "1h", "on_failure": "revert"}},
+			"files": "{/etc/a: {mode: '0644'}}", "directories": "{/etc/a: }", "links": "{/etc/a: b}", "services": "{a.service: }", "schema": "{type: object}", "probation": "1h", "on_failure": "revert", "drift": "ignore"}},
 		{"role", "role.yaml", "files:\n  /etc/a:\n    %s\n", fileKeys(), map[string]string{
-			"mode": "'0640'", "owner": "app", "group": "0", "validate": "[nginx, -t]", "feeds": "none"}},
-		{"role", "role.yaml", "directories:\n  /etc/a:\n    %s\n", directoryKeys(), map[string]string{"mode": "'750'", "owner": "_app", "group": "www-data"}},
+			"mode": "'0640'", "owner": "app", "group": "0", "validate": "[nginx, -t]", "feeds": "none", "drift": "report"}},
+		{"role", "role.yaml", "directories:\n  /etc/a:\n    %s\n", directoryKeys(), map[string]string{"mode": "'750'", "owner": "_app", "group": "www-data", "drift": "correct"}},
 		{"role", "role.yaml", "services:\n  a.service:\n    %s\n", serviceKeys(), map[string]string{
-			"after": "[b@1.service]", "restart_on": "[/etc/a/**]", "reload_on": "[/etc/a]", "state": "stopped", "enabled": "false", "settle": "1m30s", "deadline": "1.5h",
+			"after": "[b@1.service]", "restart_on": "[/etc/a/**]", "reload_on": "[/etc/a]", "state": "stopped", "enabled": "false", "settle": "1m30s", "deadline": "1.5h", "drift": "ignore",
 			"checks": "[{tcp: 'h:1'}, {http: 'http://h/'}, {exec: [/bin/true, 1]}, {unit: a.timer, timeout: 10ms}]"}},
 		{"role", "role.yaml", "services:\n  a.service:\n    checks:\n      - %s\n", checkKinds(), map[string]string{
 			"http": "https://h/x", "tcp": "'[::1]:5432'", "unix": "/run/a", "exec": "[/bin/true]", "unit": "a.service"}},

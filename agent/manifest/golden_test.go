@@ -231,6 +231,9 @@ func show(t *plan.Target) string {
 		text, _ := json.Marshal(w)
 		fmt.Fprintf(&b, "windows %s\n", text)
 	}
+	for _, name := range slices.Sorted(maps.Keys(t.Drift)) {
+		fmt.Fprintf(&b, "drift of %q: %s\n", name, t.Drift[name])
+	}
 	for _, w := range t.Warnings {
 		fmt.Fprintf(&b, "warning: %s\n", w)
 	}

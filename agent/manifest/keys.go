@@ -33,6 +33,7 @@ func termsKeys() []Key {
 	return []Key{
 		{Name: "probation", Value: Duration(), About: "How long the host must stay healthy at a new commit; at most 1h."},
 		{Name: "on_failure", Value: OneOf(string(plan.Revert), string(plan.Hold)), About: "What happens to a commit that fails: the host goes back, or stays and waits for a person. Default: revert."},
+		driftKey("correct, and report for a service that somebody stopped"),
 	}
 }
 
@@ -68,6 +69,7 @@ func directoryKeys() []Key {
 		{Name: "mode", Value: Matching(octal.String()), About: `Octal digits in quotes, such as "0640".`},
 		{Name: "owner", Value: accountForm(), About: "A name or a number. Default: root."},
 		{Name: "group", Value: accountForm(), About: "A name or a number. Default: root."},
+		driftKey("what the role says, then fleet.yaml"),
 	}
 }
 
@@ -80,6 +82,7 @@ func serviceKeys() []Key {
 		{Name: "enabled", Value: Truth(), About: "Whether the links of the unit's [Install] stand. Default: true where it is started."},
 		{Name: "settle", Value: Duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", plan.DefaultSettle)},
 		{Name: "deadline", Value: Duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", plan.DefaultDeadline)},
+		driftKey("what the role says, then fleet.yaml, then report for a service that somebody stopped"),
 		{Name: "checks", Value: List(checkForm()), About: "How its health is known; each check has one kind."},
 	}
 }

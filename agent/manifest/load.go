@@ -48,6 +48,7 @@ func (r *repo) load(facts Facts) loaded {
 	l.builder = r.build(roles, facts, l.layers)
 	l.assigned.terms.win(l.builder.t)
 	l.builder.t.Windows = l.assigned.when
+	l.onDriftElsewhere()
 	return l
 }
 

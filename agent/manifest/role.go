@@ -21,6 +21,7 @@ type role struct {
 	services    []service
 	schema      *schema // nil when the role asks nothing of its values
 	terms       terms
+	drift       plan.OnDrift // of all that the role brings
 }
 
 // fileAttr is what files: or directories: says about one path; zero fields mean
@@ -31,6 +32,7 @@ type fileAttr struct {
 	owner, group string
 	validate     []string
 	quiet        bool // feeds: none
+	drift        plan.OnDrift
 	place        plan.Place
 	col          int
 }
@@ -48,6 +50,7 @@ type service struct {
 	reloadOn  []string
 	state     unitState
 	plan.Service
+	drift plan.OnDrift
 	place plan.Place
 }
 
@@ -76,7 +79,7 @@ func (r *repo) parseRole(name string) role {
 		return out
 	}
 	keys := d.fields(d.root, "role.yaml", roleKeys())
-	out.terms = d.terms(keys)
+	out.terms, out.drift = d.terms(keys), d.drift(keys)
 	if p, ok := keys["files"]; ok && !isNull(resolve(p.value)) {
 		known := fileKeys()
 		for _, f := range d.pairs(p.value, "files:") {
@@ -117,6 +120,7 @@ func (d *document) attributes(p pair, what string, known []Key) fileAttr {
 		return a
 	}
 	keys := d.fields(p.value, what, known)
+	a.drift = d.drift(keys)
 	if p, ok := keys["mode"]; ok {
 		a.mode, a.hasMode = d.mode(p.value)
 	}

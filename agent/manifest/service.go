@@ -24,6 +24,7 @@ func (d *document) service(p pair) (service, bool) {
 		return s, true
 	}
 	keys := d.fields(p.value, "service "+strconv.Quote(p.name), serviceKeys())
+	s.drift = d.drift(keys)
 	if p, ok := keys["after"]; ok {
 		for _, n := range d.items(p.value, "after:") {
 			if name, ok := d.text(n, "a unit in after:"); ok && d.unitOnly(n, name) {

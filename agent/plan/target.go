@@ -29,6 +29,10 @@ type Target struct {
 	Probation time.Duration // zero: what the host's own config says
 	OnFailure OnFailure
 	Windows   *Windows // when it may begin; nil: at any time, unless the host's own config says otherwise
+
+	// Drift says by path or unit what becomes of drift there, and at "" what becomes
+	// of it everywhere else. It is no part of the digest either.
+	Drift map[string]OnDrift
 }
 
 // Place is a line of a file in the repository. Line 0 is the file as a whole.

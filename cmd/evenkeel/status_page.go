@@ -33,6 +33,7 @@ func renderStatus(s agent.Status, v verdict, now time.Time) string {
 	}
 	list(&b, "Checks that failed before the good commit and still did after it", s.Except, shownProblems)
 	would(&b, s)
+	list(&b, "Not as the good commit left it; see \"evenkeel drift\"", drifted(s), shownProblems)
 	rejections(&b, s, now)
 	facts(&b, s, now)
 	services(&b, s, now)
@@ -66,6 +67,21 @@ func list(b *strings.Builder, head string, lines []string, bound int) {
 		}
 		fmt.Fprintf(b, "  %s\n", indented(line))
 	}
+}
+
+// drifted are the lines about what somebody changed by hand.
+func drifted(s agent.Status) []string {
+	var lines []string
+	for _, x := range s.Drift {
+		lines = append(lines, fmt.Sprintf("%s: %s; %s", x.Name, x.How, x.Does))
+	}
+	if s.DriftMore > 0 {
+		lines = append(lines, fmt.Sprintf("and %d more", s.DriftMore))
+	}
+	if s.DriftFault != "" {
+		lines = append(lines, "it could not be dealt with: "+s.DriftFault)
+	}
+	return lines
 }
 
 // indented keeps the further lines of a text under its first.

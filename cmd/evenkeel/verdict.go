@@ -25,8 +25,13 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 	switch {
 	case s.Held != nil:
 		return bad("HELD: evenkeel does nothing here since %s: %s. To go on: %s", ago(now, s.Held.Since), s.Held.Reason, s.Held.Do)
+	case s.Stage == agent.StageReverting && s.Attempt != nil && len(s.Attempt.Corrects) > 0:
+		return bad("REVERTING: a correction of %s failed here; evenkeel puts back what stood there.", count(len(s.Attempt.Corrects), "place"))
 	case s.Stage == agent.StageReverting:
 		return bad("REVERTING: %s failed here; evenkeel is putting %s back.", attempted(s), before(s))
+	case s.Attempt != nil && len(s.Attempt.Corrects) > 0:
+		return fine("WORKING: evenkeel corrects %s, which somebody changed; the host stays at %s.",
+			count(len(s.Attempt.Corrects), "place"), before(s))
 	case s.Attempt != nil:
 		return fine("WORKING: evenkeel is bringing this host to %s, try %d, for %s%s.",
 			attempted(s), max(s.Attempt.Try, 1), since(now, s.Attempt.Since), prefixed(": waiting for ", s.Attempt.WaitingFor))
@@ -62,7 +67,7 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 	if s.Deferred != nil {
 		return fine("OK: the host is at %s since %s%s; %s is %s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), newest, s.Deferred.Reason)
 	}
-	return fine("OK: the host is at %s since %s%s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), exceptions(s))
+	return fine("OK: the host is at %s since %s%s%s%s.", commit(s.Good), ago(now, s.Good.Since), servicesUp(s), exceptions(s), drifts(s))
 }
 
 // lastWords is the verdict when no daemon runs: what it said last may not be so
@@ -90,6 +95,14 @@ func exceptions(s agent.Status) string {
 		return ""
 	}
 	return fmt.Sprintf("; good except for %s that failed before it as well", count(len(s.Except), "check"))
+}
+
+// drifts says that not all is as the good commit left it.
+func drifts(s agent.Status) string {
+	if len(s.Drift) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("; %s changed by hand, see \"evenkeel drift\"", count(len(s.Drift)+s.DriftMore, "place"))
 }
 
 // rejectionOf finds out whether the newest commit is one that failed here.

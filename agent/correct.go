@@ -1,0 +1,309 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"evenkeel/agent/apply"
+	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
+	"evenkeel/agent/source"
+)
+
+// A correction is an attempt at the good commit: the same steps, record, checks and
+// verdict. Only what its end means is different, because no commit is to blame for
+// it: one that fails is never a rejection, but the end of corrections of these places.
+
+// Bounds of the fight with whoever changes something again and again.
+const (
+	maxCorrections    = 5
+	correctionsWithin = time.Hour
+)
+
+// Corrections is what is remembered of the corrections of one path or unit.
+type Corrections struct {
+	Times []time.Time `json:"times,omitempty"` // those within the last hour
+	Alone string      `json:"alone,omitempty"` // why it is left alone until a person says retry
+}
+
+// gaveUp says why a path or unit is not corrected any more, "" when it is.
+func (h *Host) gaveUp(name string) string { return h.Ledger.Corrections[name].Alone }
+
+// count remembers that the places are about to be corrected. One that was corrected
+// too often is left alone from now on. It gives those that are not.
+func (l *Ledger) count(names []string, now time.Time) []string {
+	l.Corrections = copied(l.Corrections)
+	maps.DeleteFunc(l.Corrections, func(_ string, c Corrections) bool {
+		return c.Alone == "" && !slices.ContainsFunc(c.Times, func(t time.Time) bool { return now.Sub(t) < correctionsWithin })
+	})
+	var left []string
+	for _, name := range names {
+		c := l.Corrections[name]
+		c.Times = slices.DeleteFunc(slices.Clone(c.Times), func(t time.Time) bool { return now.Sub(t) >= correctionsWithin })
+		if len(c.Times) >= maxCorrections {
+			c.Alone = fmt.Sprintf("it was corrected %d times within an hour, and somebody goes on changing it; \"evenkeel retry\" corrects it again", len(c.Times))
+		} else {
+			c.Times = append(c.Times, now)
+			left = append(left, name)
+		}
+		l.Corrections[name] = c
+	}
+	return left
+}
+
+func copied[V any](m map[string]V) map[string]V {
+	out := make(map[string]V, len(m))
+	maps.Copy(out, m)
+	return out
+}
+
+// leaveAlone ends the corrections of the places that an attempt corrected.
+func (l *Ledger) leaveAlone(names []string, reason string) {
+	l.Corrections = copied(l.Corrections)
+	for _, name := range names {
+		c := l.Corrections[name]
+		if c.Alone != "" {
+			continue // told once more, after a crash
+		}
+		c.Alone = "the correction failed: " + reason + "; \"evenkeel retry\" tries it once more"
+		l.Corrections[name] = c
+	}
+}
+
+// tryKey is what the tries of an attempt are counted under: those of a correction say
+// nothing about its commit.
+func (a *Attempt) tryKey() string {
+	if a.isCorrection() {
+		return "correct " + a.Commit
+	}
+	return a.Commit
+}
+
+func (a *Attempt) isCorrection() bool { return len(a.Corrects) > 0 }
+
+// blameFor remembers what failed: a commit, or the correction of some places.
+func (l *Ledger) blameFor(a *Attempt, reason, evidence string, now time.Time) {
+	if a.isCorrection() {
+		l.leaveAlone(a.Corrects, reason)
+		return
+	}
+	l.Reject(Rejection{Commit: a.Commit, Digest: a.Digest, Reason: reason, Evidence: evidence, When: now})
+}
+
+// correction is what a correction wants: the good commit, but for what is left alone.
+func (h *Host) correction(d drift, content map[string][]byte) wanted {
+	good := h.Ledger.Good
+	w := wanted{
+		target: &plan.Target{
+			Commit: good.Commit, Roles: h.Ledger.Roles, State: good.State, Content: content,
+			Services: good.Services, Secret: good.Secret,
+		},
+		digest: good.Digest, key: h.Ledger.Key, subject: good.Subject, signer: good.Signer,
+		to: d.to, owned: h.owned(), found: h.found(),
+	}
+	for _, x := range d.corrections() {
+		w.corrects = append(w.corrects, x.Name)
+	}
+	return w
+}
+
+// finishCorrection ends an attempt that put the good commit right. The good commit is
+// what it was. It may run twice.
+func (h *Host) finishCorrection() error {
+	a, l := h.Open, h.Ledger
+	unfinished := apply.Finish(h.Disk, a.Moves)
+	l.CameUp = nil
+	delete(l.Tries, a.tryKey())
+	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
+		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: ResultCorrected, Reason: "correct " + someOf(a.Corrects), Restarts: a.Restarts})
+	}
+	if err := l.save(h.State); err != nil {
+		return err
+	}
+	h.Open = nil
+	if unfinished != nil {
+		h.Log.Warn("what was corrected stays beside the managed files for now", "err", unfinished)
+		a.unfinished = true
+		h.leftover = append(h.leftover, a)
+		return nil
+	}
+	if err := h.retire(a); err != nil {
+		h.Log.Warn("the record of a finished correction stays for now", "err", err)
+	}
+	return nil
+}
+
+// someOf names a few.
+func someOf(names []string) string {
+	const few = 5
+	if len(names) <= few {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
+}
+
+// checkDrift is a look at the host as a whole, and the correction of what may be
+// corrected. The outcome is empty when nothing was done.
+func (d *daemon) checkDrift(ctx context.Context) Outcome {
+	h := d.host
+	if !h.recovered || h.Open != nil || h.Ledger.Machine != d.machine {
+		return Outcome{}
+	}
+	found, err := h.findDrift(ctx)
+	if err != nil {
+		d.driftUnknown(err)
+		return Outcome{}
+	}
+	d.tellDrift(found.list)
+	if len(found.corrections()) == 0 || h.Ledger.Hold != nil {
+		return Outcome{}
+	}
+	if d.pause() != nil {
+		return Outcome{} // hands off means these too; a look follows its end
+	}
+	d.patience.begin()
+	if reason := d.notQuiet(ctx); reason != "" {
+		d.log.Info("drift is not corrected yet", "waiting", reason)
+		d.lookout.again(driftPatience)
+		return Outcome{}
+	}
+	outcome, err := d.correct(ctx, found)
+	if err != nil {
+		// Nothing was touched, or the attempt is open and the next pass ends it.
+		d.driftUnknown(err)
+		d.lookout.again(driftPatience)
+		return Outcome{}
+	}
+	d.lookout.again(0)
+	return outcome
+}
+
+// driftPatience is how long a correction that could not begin waits.
+const driftPatience = 5 * time.Second
+
+// correct puts right what drifted. What it needs comes from the good commit first,
+// which takes a while.
+func (d *daemon) correct(ctx context.Context, found drift) (Outcome, error) {
+	content, err := d.goodContent(ctx, found)
+	if err != nil {
+		return Outcome{}, err
+	}
+	found, outcome, err := d.host.correct(ctx, content)
+	if outcome.Result == ResultCorrected {
+		for _, x := range found.corrections() {
+			d.metrics.Corrected(string(x.Kind))
+		}
+	} else {
+		d.tellDrift(found.list)
+	}
+	return outcome, err
+}
+
+// correct looks once more, and brings what drifted back in one attempt. The outcome is
+// empty when nothing is left to do.
+func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, Outcome, error) {
+	if err := h.makeWay(); err != nil {
+		return drift{}, Outcome{}, err
+	}
+	found, err := h.findDrift(ctx)
+	if err != nil || len(found.corrections()) == 0 {
+		return found, Outcome{}, err
+	}
+	w := h.correction(found, content)
+	// Durable before the first effect: a crash must not begin the count anew.
+	left := h.Ledger.count(w.corrects, h.Now())
+	if err := h.Ledger.save(h.State); err != nil {
+		return found, Outcome{}, err
+	}
+	if len(left) < len(w.corrects) { // some are left alone from now on
+		if found, err = h.findDrift(ctx); err != nil {
+			return found, Outcome{}, err
+		}
+		w = h.correction(found, content)
+	}
+	if len(w.corrects) == 0 {
+		return found, Outcome{}, nil
+	}
+	if err := h.keepDrifted(found); err != nil {
+		return found, Outcome{}, err
+	}
+	for _, x := range found.corrections() {
+		h.Log.Info("correct", "name", x.Name, "drift", x.How)
+	}
+	outcome, err := h.deploy(ctx, w, found.now)
+	return found, outcome, err
+}
+
+// goodContent gives the bytes of the files that are to be put back. They are not kept
+// anywhere: the good commit is rendered again from the clone. Where only owner or mode
+// changed, the bytes are still there.
+func (d *daemon) goodContent(ctx context.Context, found drift) (map[string][]byte, error) {
+	content, missing := map[string][]byte{}, map[string]string{}
+	for _, x := range found.corrections() {
+		digest := x.step.To.Digest
+		if digest == "" {
+			continue
+		}
+		if x.step.From.Digest == digest {
+			if data, err := d.host.readOriginal(x.Name); err == nil && d.host.index.Key.Digest(data) == digest {
+				content[digest] = data
+				continue
+			}
+		}
+		missing[digest] = x.Name
+	}
+	if len(missing) == 0 {
+		return content, nil
+	}
+	reply, err := d.renderGood(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d.host.redactor.learn(reply.Target.Words)
+	for digest, name := range missing {
+		data, same := reply.Target.Content[digest]
+		if !same {
+			return nil, fmt.Errorf("cannot correct %q: the good commit gives something else for it now, because a label or fact of this host changed", name)
+		}
+		content[digest] = data
+	}
+	return content, nil
+}
+
+// renderGood renders the good commit from the clone.
+func (d *daemon) renderGood(ctx context.Context) (RenderReply, error) {
+	good := d.host.Ledger.Good
+	facts, err := d.collectFacts(ctx)
+	if err != nil {
+		return RenderReply{}, err
+	}
+	if err := d.readTrust(); err != nil {
+		return RenderReply{}, err
+	}
+	d.keys = d.keyring.look(d.cfg)
+	reply, err := d.renderPast(ctx, seen{tip: source.Tip{Commit: good.Commit}, from: d.origins, past: true}, facts)
+	var problems manifest.Problems
+	if problems = reply.Problems; err == nil && len(problems) > 0 {
+		err = fmt.Errorf("cannot render the good commit %.12s once more: %s", good.Commit, summary(problems))
+	}
+	return reply, err
+}
+
+// watchedPaths are all paths whose change may be drift: those of the good commit, and
+// where systemd would find a mask or a drop-in for one of its services.
+func (h *Host) watchedPaths() []string {
+	good := h.Ledger.Good
+	if good == nil {
+		return nil
+	}
+	paths := slices.Collect(maps.Keys(good.State.Paths))
+	for name := range good.Services {
+		paths = append(paths, path.Join("/etc/systemd/system", name))
+	}
+	return paths
+}

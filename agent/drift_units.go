@@ -1,0 +1,118 @@
+package agent
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+
+	"evenkeel/agent/plan"
+	"evenkeel/units"
+)
+
+// driftOfUnits lists the services that drifted, and gives those that a correction may
+// start or restart. A unit that is left alone is not among them.
+func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
+	to := map[string]plan.Unit{}
+	corrected := map[string]bool{}
+	for _, x := range d.list {
+		corrected[x.Name] = x.Corrected()
+	}
+	for _, name := range slices.Sorted(maps.Keys(good.Services)) {
+		want, detail := good.State.Units[name], d.now.details[name]
+		is := d.now.state.Units[name]
+		switch {
+		case !want.Active || is.Moving || detail.Job != "":
+			// Not asked to run, or on its way: the next look tells.
+		case is.Active:
+			to[name] = readsWhatIsCorrected(want, is, corrected)
+		default:
+			x, drifted := h.unitDown(name, detail, d.now)
+			if drifted && x.Policy != plan.Ignore {
+				d.list = append(d.list, x)
+			}
+			if drifted && x.Corrected() {
+				to[name] = want
+			}
+		}
+	}
+	return h.readAfterwards(to, d)
+}
+
+// readsWhatIsCorrected is a service that runs: only what a correction changes is a
+// reason to restart it, and only when it has read something else.
+func readsWhatIsCorrected(want, is plan.Unit, corrected map[string]bool) plan.Unit {
+	want.Inputs = maps.Clone(want.Inputs)
+	for p := range want.Inputs {
+		if corrected[p] {
+			continue
+		}
+		if read, known := is.Inputs[p]; known {
+			want.Inputs[p] = read
+		} else {
+			delete(want.Inputs, p)
+		}
+	}
+	for p, read := range is.Inputs {
+		if _, asked := want.Inputs[p]; !asked {
+			if want.Inputs == nil {
+				want.Inputs = map[string]string{}
+			}
+			want.Inputs[p] = read
+		}
+	}
+	return want
+}
+
+// readAfterwards lets what is started or restarted read what will stand on the disk
+// then: where drift stays, that is the drift.
+func (h *Host) readAfterwards(to map[string]plan.Unit, d *drift) map[string]plan.Unit {
+	for _, step := range plan.Diff(d.now.state, plan.State{Paths: d.to.Paths, Units: to}, nil).Steps() {
+		u, ours := to[step.Unit]
+		if !ours || step.Verb != units.Start && step.Verb != units.Restart {
+			continue
+		}
+		u.Inputs = maps.Clone(u.Inputs)
+		for p := range u.Inputs {
+			u.Inputs[p] = d.to.Paths[p].Fingerprint()
+		}
+		to[step.Unit] = u
+	}
+	return to
+}
+
+// unitDown judges a service that does not run and should. systemd tells one that was
+// stopped from one that crashed: the first is inactive, and its last run a success.
+func (h *Host) unitDown(name string, detail units.Detail, n now) (Deviation, bool) {
+	x := Deviation{Name: name, Kind: DriftUnit, Policy: h.onDrift(name)}
+	said := cmp.Or(h.Ledger.Good.Drift[name], h.Ledger.Good.Drift[""])
+	switch {
+	case triggered(detail, n):
+		return x, false // it rests until its socket, path or timer wakes it
+	case detail.Load == "masked":
+		x.How, x.Alone = "it is masked", "somebody masked it, and that link is not evenkeel's; \"systemctl unmask "+name+"\" takes it away"
+	case skipped(detail):
+		return x, false // systemd did not start it because of its own conditions
+	case isOneshot(detail):
+		x.How, x.Alone = "its last run failed", "a task that ran and failed is not run again by itself"
+	case detail.Active == "inactive" && (detail.Result == "success" || detail.Result == ""):
+		x.How, x.Policy = "somebody stopped it", cmp.Or(said, plan.Report)
+	default:
+		x.How = "it is " + detail.Active + ", its last run ended with " + cmp.Or(detail.Result, "nothing known")
+	}
+	if x.Policy == plan.Correct && x.Alone == "" {
+		x.Alone = h.gaveUp(name)
+	}
+	return x, true
+}
+
+// triggered reports whether a unit is one that something else starts when needed.
+func triggered(detail units.Detail, n now) bool {
+	return slices.ContainsFunc(detail.TriggeredBy, func(by string) bool {
+		_, listed := n.details[by]
+		return listed || detail.Result == "success"
+	})
+}
+
+func skipped(detail units.Detail) bool {
+	return !detail.ConditionAt.IsZero() && !detail.Condition && detail.Active == "inactive"
+}
