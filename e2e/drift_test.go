@@ -149,6 +149,27 @@ func TestStoppedServiceIsReportedAndCrashedOneStarted(t *testing.T) {
 	})
 }
 
+// While a person says hands off nothing is put back, and all of it afterwards.
+func TestDriftIsLeftToWhoeverPaused(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		s := newSite(t, h)
+		s.settled()
+		s.waitNoDrift()
+		h.Must("evenkeel", "pause", "--reason", "somebody is at it")
+		h.Script("echo by hand > /etc/shop/old.conf")
+		s.waitStatus("the drift to be told of", func(st status) bool { return len(st.Drift) == 1 })
+		s.waitPolls(3)
+		if text := h.ReadFile("/etc/shop/old.conf"); text != "by hand\n" {
+			t.Errorf("during the pause the file says %q", text)
+		}
+		h.Must("evenkeel", "resume")
+		s.waitNoDrift()
+		if text := h.ReadFile("/etc/shop/old.conf"); text != "old\n" {
+			t.Errorf("after the pause the file says %q", text)
+		}
+	})
+}
+
 // What somebody masks, or adds to a unit, is not evenkeel's: it is told of. The verbs say
 // the same as the status, and give back what a person wrote.
 func TestDriftVerbs(t *testing.T) {
