@@ -49,7 +49,7 @@ e2e: deps rootfs package
 	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
-	go test -tags e2e -count=1 -timeout 75m -parallel 8 $(if $(RUN),-v -run "$(RUN)") ./e2e
+	go test -tags e2e -count=1 -timeout 75m -parallel 5 $(if $(RUN),-v -run "$(RUN)") ./e2e
 
 # Each scenario on both releases; "make test" plays each on one of them.
 scenarios:
