@@ -19,7 +19,7 @@ nfpm          := $(EVENKEEL_CACHE)/tools/nfpm-v2.45.0/nfpm
 # The sweep of "make sweep": all the crash points of a release.
 POINTS ?= 10000000
 
-.PHONY: build test unit race e2e scenarios lint bench sweep mutants demo package deps rootfs clean
+.PHONY: build test unit race e2e lint bench sweep mutants demo package deps rootfs clean
 
 build:
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
@@ -49,11 +49,7 @@ e2e: deps rootfs package
 	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
-	go test -tags e2e -count=1 -timeout 75m -parallel 5 $(if $(RUN),-v -run "$(RUN)") ./e2e
-
-# Each scenario on both releases; "make test" plays each on one of them.
-scenarios:
-	EVENKEEL_ALL_SCENARIOS=1 $(MAKE) e2e RUN='^TestScenarios$$'
+	go test -tags e2e -count=1 -timeout 75m -parallel 8 $(if $(RUN),-v -run "$(RUN)") ./e2e
 
 lint: $(golangci_lint)
 	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host,mutants ./...

@@ -55,11 +55,11 @@ func TestScenarios(t *testing.T) {
 			base.WriteFile("/usr/lib/systemd/system/vendor.service", vendorUnit, 0o644)
 			base.Must("systemctl", "enable", "vendor.service")
 			hosts := newHosts(t, base.Freeze())
-			for i, file := range files {
+			for _, file := range files {
 				t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 					t.Parallel()
 					s := readScenario(t, file)
-					if s.only != "" && s.only != release || s.only == "" && !isFor(release, i) {
+					if s.only != "" && s.only != release {
 						return
 					}
 					begin := time.Now()
@@ -69,12 +69,6 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
-}
-
-// isFor reports whether the i-th story is played on a release: on both with "make
-// scenarios", else on one or the other by turns, so that "make test" ends in time.
-func isFor(release string, i int) bool {
-	return os.Getenv("EVENKEEL_ALL_SCENARIOS") != "" || releases[i%len(releases)] == release
 }
 
 // scenarioTable is what TestScenarios says at its end.

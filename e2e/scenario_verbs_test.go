@@ -44,7 +44,7 @@ func parsedStatus(text []byte) scenarioStatus {
 // reads says so.
 func (s *scenario) soonStatus(yes func(scenarioStatus) bool) (st scenarioStatus, so bool) {
 	so = lab.Poll(soon, func() bool {
-		text, err := s.host.ReadLive("/run/evenkeel/status.json")
+		text, err := s.host.ReadLive(statusFile)
 		if st = parsedStatus(text); err != nil || !yes(st) {
 			return false
 		}
