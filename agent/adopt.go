@@ -62,39 +62,55 @@ func Adopt(ctx context.Context, cfg Config, manager units.Manager, request Adopt
 }
 
 func (d *daemon) adoptInto(ctx context.Context, request AdoptRequest) (Adoption, error) {
-	disk := d.host.Disk
-	accounts, err := apply.ReadAccounts(disk)
+	a, err := d.newAdopter(ctx, request)
 	if err != nil {
 		return Adoption{}, err
-	}
-	a := &adopter{
-		ctx: ctx, disk: disk, manager: d.host.Manager, accounts: accounts, options: d.cfg.policy(),
-		role: request.Role, asked: request.Names,
-		paths: map[string]plan.Path{}, content: map[string][]byte{}, services: map[string]bool{},
-	}
-	if !roleName.MatchString(request.Role) {
-		return Adoption{}, AdoptProblems{fmt.Sprintf("%q does not do as the name of a role: letters, digits, dots, dashes", request.Role)}
 	}
 	for _, name := range request.Names {
 		if err := a.take(name); err != nil {
 			return Adoption{}, err
 		}
 	}
-	a.judge()
-	files, err := a.prepare(request)
+	files, result, err := a.agree(request)
 	if err != nil {
 		return Adoption{}, err
 	}
-	if len(a.problems) > 0 {
-		slices.Sort(a.problems)
-		return Adoption{}, AdoptProblems(slices.Compact(a.problems))
-	}
-	result := Adoption{Notes: a.notes, Paths: slices.Sorted(maps.Keys(a.paths)), Units: slices.Sorted(maps.Keys(a.services))}
-	if result.Edited, err = apply.Edited(ctx, disk, append(slices.Clone(result.Paths), a.vendor...)); err != nil {
+	if result.Edited, err = apply.Edited(ctx, a.disk, append(slices.Clone(result.Paths), a.vendor...)); err != nil {
 		result.Notes = append(result.Notes, fmt.Sprintf("local edits of what packages ship are not known: %v", err))
 	}
 	result.Wrote, err = files.write()
 	return result, err
+}
+
+// newAdopter has taken nothing yet.
+func (d *daemon) newAdopter(ctx context.Context, request AdoptRequest) (*adopter, error) {
+	accounts, err := apply.ReadAccounts(d.host.Disk)
+	if err != nil {
+		return nil, err
+	}
+	if !roleName.MatchString(request.Role) {
+		return nil, AdoptProblems{fmt.Sprintf("%q does not do as the name of a role: letters, digits, dots, dashes", request.Role)}
+	}
+	return &adopter{
+		ctx: ctx, disk: d.host.Disk, manager: d.host.Manager, accounts: accounts, options: d.cfg.policy(),
+		role: request.Role, asked: request.Names,
+		paths: map[string]plan.Path{}, content: map[string][]byte{}, services: map[string]bool{},
+	}, nil
+}
+
+// agree works out what is to be written for all that was taken, if nothing stands
+// against it.
+func (a *adopter) agree(request AdoptRequest) (checkout, Adoption, error) {
+	a.judge()
+	files, err := a.prepare(request)
+	if err != nil {
+		return checkout{}, Adoption{}, err
+	}
+	if len(a.problems) > 0 {
+		slices.Sort(a.problems)
+		return checkout{}, Adoption{}, AdoptProblems(slices.Compact(a.problems))
+	}
+	return files, Adoption{Notes: a.notes, Paths: slices.Sorted(maps.Keys(a.paths)), Units: slices.Sorted(maps.Keys(a.services))}, nil
 }
 
 // EditedHere lists the configuration files on this host that differ from what

@@ -14,6 +14,7 @@ import (
 
 	"evenkeel/agent/apply"
 	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
 
@@ -250,5 +251,24 @@ func TestAdoptStaysInTheCheckout(t *testing.T) {
 	}
 	if _, err := a.adoptInto(context.Background(), AdoptRequest{Names: []string{"/etc/motd"}, Role: "web", Repo: outside}); err == nil || !strings.Contains(err.Error(), "no fleet.yaml") {
 		t.Errorf("a directory that is no repository: %v", err)
+	}
+}
+
+// TestAdoptOfWhatWasKeptStaysInTheCheckout: nobody looked at the name of the role in
+// "drift adopt --role ../../x" of something that was corrected already.
+func TestAdoptOfWhatWasKeptStaysInTheCheckout(t *testing.T) {
+	a := newAdoptable(t)
+	kept := Kept{Path: "/etc/app/app.env", At: plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root"}, Content: []byte("A=2\n")}
+	request := AdoptRequest{Repo: a.repo, Role: "../../x", Names: []string{kept.Path}, Force: true}
+	var problems AdoptProblems
+	if _, err := a.adoptKept(t.Context(), request, kept); !errors.As(err, &problems) {
+		t.Errorf("the role %q: %v", request.Role, err)
+	}
+	request.Role = "web"
+	if _, err := a.adoptKept(t.Context(), request, kept); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := os.ReadFile(filepath.Join(a.repo, "roles/web/files/etc/app/app.env")); err != nil || string(text) != "A=2\n" {
+		t.Errorf("the checkout has %q, %v", text, err)
 	}
 }

@@ -136,27 +136,22 @@ func AdoptDrift(ctx context.Context, cfg Config, manager units.Manager, p string
 	if i < 0 {
 		return Adoption{}, fmt.Errorf("nothing is kept of %q, and it is as the good commit left it", p)
 	}
-	adoption, err := d.adoptKept(request, accounts, list[i])
+	adoption, err := d.adoptKept(ctx, request, list[i])
 	adoption.Notes = append(adoption.Notes, fmt.Sprintf("this is what stood there until %s", list[i].When.Local().Format(time.DateTime)))
 	return adoption, err
 }
 
 // adoptKept is adoptInto for what does not stand on the host any more.
-func (d *daemon) adoptKept(request AdoptRequest, accounts apply.Accounts, k Kept) (Adoption, error) {
-	a := &adopter{
-		disk: d.host.Disk, manager: d.host.Manager, accounts: accounts, options: d.cfg.policy(), role: request.Role, asked: request.Names,
-		paths: map[string]plan.Path{k.Path: k.At}, content: map[string][]byte{k.Path: k.Content}, services: map[string]bool{},
-	}
-	a.judge()
-	files, err := a.prepare(request)
+func (d *daemon) adoptKept(ctx context.Context, request AdoptRequest, k Kept) (Adoption, error) {
+	a, err := d.newAdopter(ctx, request)
 	if err != nil {
 		return Adoption{}, err
 	}
-	if len(a.problems) > 0 {
-		slices.Sort(a.problems)
-		return Adoption{}, AdoptProblems(slices.Compact(a.problems))
+	a.paths[k.Path], a.content[k.Path] = k.At, k.Content
+	files, result, err := a.agree(request)
+	if err != nil {
+		return Adoption{}, err
 	}
-	result := Adoption{Notes: a.notes, Paths: []string{k.Path}}
 	result.Wrote, err = files.write()
 	return result, err
 }

@@ -1,14 +1,12 @@
 package main
 
 import (
-	"log/slog"
 	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"evenkeel/agent"
-	"evenkeel/units/bus"
 )
 
 func driftCommand(u ui, config *string) *cobra.Command {
@@ -26,12 +24,11 @@ Exit codes:
   2  nobody could look: the message says why`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(*config)
+			cfg, manager, done, err := onThisHost(*config)
 			if err != nil {
 				return err
 			}
-			manager := bus.New(slog.New(slog.DiscardHandler), bus.Options{})
-			defer func() { _ = manager.Close() }()
+			defer done()
 			report, err := agent.DriftHere(cmd.Context(), cfg, manager)
 			if err != nil {
 				return failed(err, "")
@@ -139,12 +136,11 @@ Exit codes:
   2  nothing was adopted: the message says why`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := loadConfig(*config)
+			cfg, manager, done, err := onThisHost(*config)
 			if err != nil {
 				return err
 			}
-			manager := bus.New(slog.New(slog.DiscardHandler), bus.Options{})
-			defer func() { _ = manager.Close() }()
+			defer done()
 			adoption, err := agent.AdoptDrift(cmd.Context(), cfg, manager, args[0], request)
 			for _, file := range adoption.Wrote {
 				u.say("%s: %s", file.File, file.How)

@@ -3,14 +3,12 @@ package main
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"unicode/utf8"
 
 	"github.com/pmezard/go-difflib/difflib"
 	"github.com/spf13/cobra"
 
 	"evenkeel/agent"
-	"evenkeel/units/bus"
 )
 
 func planCommand(u ui, config *string) *cobra.Command {
@@ -27,12 +25,11 @@ Exit codes:
   2  no plan could be made`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg, err := loadConfig(*config)
+			cfg, manager, done, err := onThisHost(*config)
 			if err != nil {
 				return err
 			}
-			manager := bus.New(slog.New(slog.DiscardHandler), bus.Options{})
-			defer func() { _ = manager.Close() }()
+			defer done()
 			p, err := agent.PlanHere(cmd.Context(), cfg, manager)
 			if err != nil {
 				return failed(err, "")

@@ -1,9 +1,12 @@
 package main
 
 import (
+	"log/slog"
+
 	"github.com/spf13/cobra"
 
 	"evenkeel/agent"
+	"evenkeel/units/bus"
 )
 
 func retryCommand(u ui, config *string) *cobra.Command {
@@ -30,6 +33,16 @@ Exit codes:
 			return asked(u, "asked")
 		},
 	}
+}
+
+// onThisHost gives a verb that looks at the host itself its configuration and systemd,
+// until done is called.
+func onThisHost(file string) (cfg agent.Config, manager *bus.Manager, done func(), err error) {
+	if cfg, err = loadConfig(file); err != nil {
+		return cfg, nil, nil, err
+	}
+	manager = bus.New(slog.New(slog.DiscardHandler), bus.Options{})
+	return cfg, manager, func() { _ = manager.Close() }, nil
 }
 
 // loadConfig reads the host's configuration for a verb that cannot do without.
