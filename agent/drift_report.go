@@ -80,16 +80,16 @@ func (d *daemon) driftUnknown(err error) {
 	}
 }
 
-// checked ends a look for drift, and gives whether a pass must follow at once: a watch
-// that a newer commit interrupted goes on there.
-func (d *daemon) checked(outcome Outcome) (pass bool) {
+// checked ends a look for drift. A pass follows at once only when a newer commit
+// interrupted a watch: that goes on there.
+func (d *daemon) checked(outcome Outcome) time.Duration {
 	d.mu.Lock()
 	resting := d.status.Stage == StageIdle || d.status.Stage == StageHeld
 	d.mu.Unlock()
 	switch outcome.Result {
 	case "":
 		if resting {
-			return false
+			return asPlanned
 		}
 		d.rest()
 	case ResultCorrected:
@@ -101,7 +101,10 @@ func (d *daemon) checked(outcome Outcome) (pass bool) {
 	}
 	d.followDrift()
 	giveBack()
-	return d.candidate != nil || d.host.isWatching()
+	if d.candidate != nil || d.host.isWatching() {
+		return 0
+	}
+	return asPlanned
 }
 
 // rest goes back to doing nothing. How the last pass ended is as it was.

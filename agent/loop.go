@@ -8,35 +8,49 @@ import (
 	"time"
 )
 
-// loop runs one pass after the other. It feeds systemd's watchdog itself, and
-// stops doing so when a pass makes no progress.
+// errand is what the loop does in a goroutine of its own, one at a time: a pass, or a
+// look for drift.
+type errand struct {
+	done   chan Outcome
+	finish func(Outcome) time.Duration // tells how it ended, and gives the time until the next pass
+}
+
+// asPlanned is the time until the next pass when an errand leaves it as it is.
+const asPlanned time.Duration = -1
+
+// begin starts an errand.
+func begin(ctx context.Context, do func(context.Context) Outcome, finish func(Outcome) time.Duration) *errand {
+	e := &errand{done: make(chan Outcome, 1), finish: finish}
+	go func() { e.done <- do(ctx) }()
+	return e
+}
+
+// loop runs one errand after the other. It feeds systemd's watchdog itself, and
+// stops doing so when an errand makes no progress.
 func (d *daemon) loop(ctx context.Context) error {
 	hup := make(chan os.Signal, 1)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
-	owed := false  // somebody asked for a reload during a pass
-	asked := false // the same, for a look only
+	var owed, asked bool // a reload, or a pass, that waits for the end of an errand
 	dirs := findPlaces(d.cfg)
 	timer := time.NewTimer(0)
 	alive := time.NewTicker(beat)
 	defer alive.Stop()
-	var done chan Outcome
-	drifting := false // what is under way is a look for drift, not a pass
+	var under *errand // way
 	for {
 		due, tick := d.lookout.due, timer.C
-		if done != nil { // one thing after the other
-			due, tick = nil, nil
+		var done chan Outcome
+		if under != nil {
+			due, tick, done = nil, nil, under.done
 		}
 		select {
 		case <-ctx.Done():
-			if done != nil && !drifting {
-				d.finished(<-done)
-			} else if done != nil {
-				d.checked(<-done)
+			if under != nil {
+				under.finish(<-done)
 			}
 			return d.notify.Stopping()
 		case <-hup:
-			if done != nil {
+			if under != nil {
 				owed = true
 				d.ask()
 				continue
@@ -44,7 +58,7 @@ func (d *daemon) loop(ctx context.Context) error {
 			d.reload()
 			timer.Reset(0)
 		case <-d.wake:
-			if done != nil {
+			if under != nil {
 				asked = true
 				d.ask()
 				continue
@@ -52,41 +66,31 @@ func (d *daemon) loop(ctx context.Context) error {
 			d.locks.hurry()
 			timer.Reset(0)
 		case <-due:
-			drifting, done = true, make(chan Outcome, 1)
-			go func() { done <- d.checkDrift(ctx) }()
+			under = begin(ctx, d.checkDrift, d.checked)
 		case <-tick:
 			if d.locks.putsOff(time.Now()) {
 				timer.Reset(recheck)
 				continue
 			}
 			d.looked(time.Now())
-			done = make(chan Outcome, 1)
-			go func() { done <- d.onePass(ctx) }()
+			under = begin(ctx, d.onePass, d.finished)
 		case outcome := <-done:
-			done = nil
-			if drifting {
-				drifting = false
-				if owed {
-					d.reload()
-				}
-				if d.checked(outcome) || owed || asked {
-					owed, asked = false, false
-					timer.Reset(0)
-				}
-				continue
-			}
-			delay := d.finished(outcome)
+			delay := under.finish(outcome)
+			under = nil
 			if owed {
-				owed, delay = false, 0
 				d.reload()
+				delay = 0
 			}
 			if asked {
-				asked, delay = false, 0
 				d.locks.hurry()
+				delay = 0
 			}
-			timer.Reset(delay)
+			owed, asked = false, false
+			if delay != asPlanned {
+				timer.Reset(delay)
+			}
 		case <-alive.C:
-			if done == nil {
+			if under == nil {
 				if err := dirs.lost(); err != nil {
 					return err
 				}
