@@ -11,7 +11,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"time"
 
 	"evenkeel/agent/apply"
@@ -82,11 +81,8 @@ type daemon struct {
 	reported   time.Time // the last full report
 	headMade   time.Time // by the clock of whoever made the newest commit
 
-	mu       sync.Mutex // what follows is read while a pass runs
-	status   Status
-	progress time.Time
-	began    time.Time         // of the stage
-	unserved map[string]string // why an address is not served, by what it is for
+	board    board
+	unserved unserved
 }
 
 // Run is the daemon: it recovers, and then follows the repository until ctx
@@ -141,7 +137,8 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	}
 	d := &daemon{
 		cfg: cfg, opt: opt, log: opt.Log, disk: disk, origins: newOrigins(cfg),
-		notify: NotifyFromEnv(), lookout: newLookout(cfg.DriftInterval, opt.Manager), nudge: make(chan struct{}, 1), wake: make(chan struct{}, 1), progress: time.Now(), began: time.Now(),
+		notify: NotifyFromEnv(), lookout: newLookout(cfg.DriftInterval, opt.Manager), nudge: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		board: board{progress: time.Now(), began: time.Now()},
 	}
 	d.prober = &health.Prober{Manager: opt.Manager, Reach: d.reach}
 	d.host = &Host{
@@ -248,11 +245,12 @@ func (d *daemon) passOver(c *candidate) {
 func (d *daemon) finished(outcome Outcome) time.Duration {
 	d.spendOverride(outcome.Result)
 	delay := d.wakeFor(d.delay(), outcome.Result)
-	d.mu.Lock()
-	d.status.Passed = time.Now().UTC()
-	d.status.NextLook = d.status.Passed.Add(delay)
-	same := d.status.Result == outcome.Result && d.status.Stage == StageIdle && d.status.Reason == outcome.Reason
-	d.mu.Unlock()
+	same := false
+	d.board.change(func(s *Status) {
+		s.Passed = time.Now().UTC()
+		s.NextLook = s.Passed.Add(delay)
+		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
+	})
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
 		d.metrics.PassEnded(string(outcome.Result), time.Now())
 		return delay
@@ -294,12 +292,6 @@ func untilPhase(now time.Time, interval time.Duration, id string) time.Duration 
 
 func jitter(d time.Duration) time.Duration {
 	return d + time.Duration((rand.Float64()-0.5)*0.1*float64(d))
-}
-
-func (d *daemon) isProgressing() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.status.Stage == StageIdle || time.Since(d.progress) < stuck
 }
 
 // reload reads the host's configuration again; a faulty one leaves the old in

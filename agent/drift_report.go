@@ -47,33 +47,34 @@ func (d *daemon) tellDrift(list []Deviation) {
 	for _, kind := range []DriftKind{DriftFile, DriftLink, DriftDirectory, DriftUnit} {
 		d.metrics.Drift(string(kind), counts[string(kind)])
 	}
-	d.mu.Lock()
 	more := max(len(shown)-maxShownDrift, 0)
 	shown = shown[:len(shown)-more]
-	same := slices.Equal(d.status.Drift, shown) && d.status.DriftMore == more && d.status.DriftFault == ""
-	d.status.Drift, d.status.DriftMore, d.status.DriftFault = shown, more, ""
-	d.mu.Unlock()
+	same := false
+	d.board.change(func(s *Status) {
+		same = slices.Equal(s.Drift, shown) && s.DriftMore == more && s.DriftFault == ""
+		s.Drift, s.DriftMore, s.DriftFault = shown, more, ""
+	})
 	if !same {
 		d.writeStatus()
 	}
 }
 
 func (d *daemon) knownDrift(name string) (DriftStatus, bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	i := slices.IndexFunc(d.status.Drift, func(s DriftStatus) bool { return s.Name == name })
+	known := d.board.read().Drift
+	i := slices.IndexFunc(known, func(s DriftStatus) bool { return s.Name == name })
 	if i < 0 {
 		return DriftStatus{}, false
 	}
-	return d.status.Drift[i], true
+	return known[i], true
 }
 
 // driftUnknown says that the look, or the correction, was not possible.
 func (d *daemon) driftUnknown(err error) {
-	d.mu.Lock()
-	same := d.status.DriftFault == err.Error()
-	d.status.DriftFault = err.Error()
-	d.mu.Unlock()
+	same := false
+	d.board.change(func(s *Status) {
+		same = s.DriftFault == err.Error()
+		s.DriftFault = err.Error()
+	})
 	if !same {
 		d.log.Warn("drift cannot be dealt with", "err", err)
 		d.writeStatus()
@@ -83,9 +84,8 @@ func (d *daemon) driftUnknown(err error) {
 // checked ends a look for drift. A pass follows at once only when a newer commit
 // interrupted a watch: that goes on there.
 func (d *daemon) checked(outcome Outcome) time.Duration {
-	d.mu.Lock()
-	resting := d.status.Stage == StageIdle || d.status.Stage == StageHeld
-	d.mu.Unlock()
+	stage := d.board.read().Stage
+	resting := stage == StageIdle || stage == StageHeld
 	switch outcome.Result {
 	case "":
 		if resting {

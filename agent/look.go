@@ -37,9 +37,7 @@ func (d *daemon) sourceFailed(key string, err error) Outcome {
 		return outcome
 	}
 	d.failures++
-	d.mu.Lock()
-	d.status.ContactError = err.Error()
-	d.mu.Unlock()
+	d.board.change(func(s *Status) { s.ContactError = err.Error() })
 	return failed(err)
 }
 

@@ -95,7 +95,7 @@ func (d *daemon) loop(ctx context.Context) error {
 					return err
 				}
 			}
-			if d.isProgressing() {
+			if d.board.isProgressing() {
 				_ = d.notify.Watchdog()
 			}
 		}
@@ -112,7 +112,5 @@ func (d *daemon) ask() {
 
 // looked remembers when the pass begins that the next report is about.
 func (d *daemon) looked(now time.Time) {
-	d.mu.Lock()
-	d.status.Looked = now.UTC()
-	d.mu.Unlock()
+	d.board.change(func(s *Status) { s.Looked = now.UTC() })
 }

@@ -86,12 +86,12 @@ func (d *daemon) head(ctx context.Context) (seen, error) {
 		return seen{}, err
 	}
 	now := time.Now()
-	d.mu.Lock()
-	d.status.Contact = now.UTC()
-	if d.status.Target == nil || d.status.Target.Commit != newest.tip.Commit {
-		d.status.Target = &CommitStatus{Commit: newest.tip.Commit, Since: now.UTC()}
-	}
-	d.mu.Unlock()
+	d.board.change(func(s *Status) {
+		s.Contact = now.UTC()
+		if commitOf(s.Target) != newest.tip.Commit {
+			s.Target = &CommitStatus{Commit: newest.tip.Commit, Since: now.UTC()}
+		}
+	})
 	// A commit that could not be had is no answer until it is.
 	if newest.tip != d.unfetched {
 		d.sourceAnswered(now)
@@ -103,9 +103,7 @@ func (d *daemon) head(ctx context.Context) (seen, error) {
 func (d *daemon) sourceAnswered(now time.Time) {
 	d.failures, d.unfetched = 0, source.Tip{}
 	d.metrics.SourceAnswered(now)
-	d.mu.Lock()
-	d.status.ContactError = ""
-	d.mu.Unlock()
+	d.board.change(func(s *Status) { s.ContactError = "" })
 }
 
 // newest is head for who has nobody to tell.
@@ -248,7 +246,7 @@ func otherCommits(all []seen, except int) []string {
 func (d *daemon) fetch(ctx context.Context, s seen, about source.Question) (Offer, error) {
 	var first error
 	for _, o := range s.from {
-		d.progressed() // each may take its time
+		d.board.progressed() // each may take its time
 		tip, err := FetchChild(ctx, FetchRequest{Remote: o.remote, Dir: o.dir, About: about})
 		if err == nil {
 			return Offer{Remote: o.remote, Dir: o.dir, Tip: tip}, nil
@@ -272,9 +270,7 @@ func (d *daemon) tellOrigins() {
 	if len(list) < 2 {
 		list = nil // then all of it is in the status already
 	}
-	d.mu.Lock()
-	d.status.Origins = list
-	d.mu.Unlock()
+	d.board.change(func(s *Status) { s.Origins = list })
 }
 
 // leftAlone is how long it is until the first origin may be asked again.

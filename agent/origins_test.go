@@ -122,7 +122,7 @@ func TestMirrorTakesOverAndIsLeftAloneWhenItFails(t *testing.T) {
 	two := childCommit(t, remote.URL)
 	second.pull(t, remote.URL, "main")
 	wantHead(t, d, two)
-	if o := d.status.Origins; len(o) != 2 || !strings.Contains(o[0].Error, "503") || o[1].Error != "" || o[1].Commit != two {
+	if o := d.board.read().Origins; len(o) != 2 || !strings.Contains(o[0].Error, "503") || o[1].Error != "" || o[1].Commit != two {
 		t.Errorf("the status says %+v", o)
 	}
 	asked := first.asked.Load()
@@ -213,7 +213,7 @@ func TestMostAdvancedProvenCommitWins(t *testing.T) {
 				d.host.Anchor = &Anchor{Commit: row.prior}
 			}
 			wantHead(t, d, row.want)
-			for _, o := range d.status.Origins {
+			for _, o := range d.board.read().Origins {
 				if o.Commit != row.want && !strings.Contains(o.Error, row.fault) {
 					t.Errorf("%s: the fault is %q, want %q in it", o.Repo, o.Error, row.fault)
 				}

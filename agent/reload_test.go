@@ -96,7 +96,7 @@ func (r *reloading) answers(method, address string, want int) {
 			got = 0
 		}
 		if got != want && time.Now().After(deadline) {
-			r.t.Fatalf("%s at %s gives %d, want %d; warnings %q", method, address, got, want, r.unheard())
+			r.t.Fatalf("%s at %s gives %d, want %d; warnings %q", method, address, got, want, r.unserved.list())
 		}
 	}
 }
@@ -165,7 +165,7 @@ func TestReloadForgetsAnAddressThatWasTaken(t *testing.T) {
 	}
 	defer taken.Close()
 	r := newReloading(t, "listen: "+taken.Addr().String()+"\n")
-	for deadline := time.Now().Add(20 * time.Second); len(r.unheard()) == 0; {
+	for deadline := time.Now().Add(20 * time.Second); len(r.unserved.list()) == 0; {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-time.After(time.Until(deadline)):
@@ -173,7 +173,7 @@ func TestReloadForgetsAnAddressThatWasTaken(t *testing.T) {
 		}
 	}
 	r.reloaded("listen: \"off\"\n")
-	if warnings := r.unheard(); len(warnings) > 0 {
+	if warnings := r.unserved.list(); len(warnings) > 0 {
 		t.Errorf("an address that is not asked for any more: %q", warnings)
 	}
 }

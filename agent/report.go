@@ -16,13 +16,8 @@ import (
 // tell says what the daemon is doing: in systemctl status, in the status file
 // and in the metrics. It is also the sign that a pass makes progress.
 func (d *daemon) tell(stage Stage, text string) {
-	now := time.Now()
-	d.mu.Lock()
-	was, began := d.status.Stage, d.began
-	d.status.Stage, d.progress, d.began = stage, now, now
-	d.mu.Unlock()
-	if was != "" && was != StageIdle {
-		d.metrics.Stage(string(was), now.Sub(began))
+	if was, took := d.board.enter(stage, time.Now()); was != "" && was != StageIdle {
+		d.metrics.Stage(string(was), took)
 	}
 	d.metrics.Phase(string(stage))
 	if len(text) == 40 {
@@ -35,13 +30,6 @@ func (d *daemon) tell(stage Stage, text string) {
 	d.writeStatus()
 }
 
-// progressed is the sign that a long watch goes on.
-func (d *daemon) progressed() {
-	d.mu.Lock()
-	d.progress = time.Now()
-	d.mu.Unlock()
-}
-
 // report tells people how a pass ended.
 func (d *daemon) report(o Outcome) {
 	stage := StageIdle
@@ -52,20 +40,18 @@ func (d *daemon) report(o Outcome) {
 		d.metrics.PassEnded(string(o.Result), time.Now())
 		d.log.Log(context.Background(), d.level(o), "pass", "result", o.Result, "reason", o.Reason)
 	}
-	d.mu.Lock()
-	s := &d.status
-	s.Result, s.Reason = o.Result, o.Reason
-	s.Refused = nil
-	if o.Result == ResultRefused {
-		for _, p := range d.refused.problems {
-			s.Refused = append(s.Refused, p.String())
+	d.board.change(func(s *Status) {
+		s.Result, s.Reason = o.Result, o.Reason
+		s.Waiting, s.Refused, s.Deferred = d.waiting, nil, nil
+		switch o.Result {
+		case ResultRefused:
+			for _, p := range d.refused.problems {
+				s.Refused = append(s.Refused, p.String())
+			}
+		case ResultDeferred:
+			s.Deferred = d.later.status()
 		}
-	}
-	s.Waiting, s.Deferred = d.waiting, nil
-	if o.Result == ResultDeferred {
-		s.Deferred = d.later.status()
-	}
-	d.mu.Unlock()
+	})
 	d.fillFromLedger()
 	d.fillUnits()
 	d.fillPackageFiles()
@@ -74,19 +60,15 @@ func (d *daemon) report(o Outcome) {
 		Waiting: o.Result == ResultWaiting, Held: d.host.Ledger.Hold != nil,
 		RolledBack: d.host.Ledger.Pin != nil, Deferred: o.Result == ResultDeferred,
 	})
-	d.mu.Lock()
-	target, applied, good := commitOf(s.Target), commitOf(s.Applied), commitOf(s.Good)
-	d.mu.Unlock()
-	d.metrics.Commits(metrics.Commits{Target: target, Applied: applied, Good: good})
+	s := d.board.read()
+	d.metrics.Commits(metrics.Commits{Target: commitOf(s.Target), Applied: commitOf(s.Applied), Good: commitOf(s.Good)})
 	d.tell(stage, o.Reason)
 }
 
 // level keeps a quiet log quiet: a pass without news is of no interest.
 func (d *daemon) level(o Outcome) slog.Level {
-	d.mu.Lock()
-	same := d.status.Result == o.Result && d.status.Reason == o.Reason
-	d.mu.Unlock()
-	if same || o.Result == ResultUnchanged {
+	s := d.board.read()
+	if s.Result == o.Result && s.Reason == o.Reason || o.Result == ResultUnchanged {
 		return slog.LevelDebug
 	}
 	switch o.Result {
@@ -106,10 +88,11 @@ func commitOf(c *CommitStatus) string {
 // fillFromLedger copies what the record says. Only the pass that owns the record
 // calls it, or the loop between two passes.
 func (d *daemon) fillFromLedger() {
-	l, open := d.host.Ledger, d.host.Open
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := &d.status
+	d.board.change(func(s *Status) { s.fill(d.host.Ledger, d.host.Open) })
+}
+
+// fill copies what a record and its open attempt, nil for none, say.
+func (s *Status) fill(l *Ledger, open *Attempt) {
 	s.Good, s.Applied, s.Attempt, s.Held, s.Rejected, s.History = nil, nil, nil, nil, nil, nil
 	s.Rollback, s.Except = nil, nil
 	if good := l.Good; good != nil {
@@ -176,9 +159,7 @@ func (d *daemon) fillUnits() {
 			list = append(list, UnitStatus{Name: u.Name, Active: u.Active, Wave: wave[u.Name], After: only(wanted.After, wave), With: only(wanted.Binds, wave)})
 		}
 	}
-	d.mu.Lock()
-	d.status.Units = list
-	d.mu.Unlock()
+	d.board.change(func(s *Status) { s.Units = list })
 }
 
 // only keeps the names that are listed themselves.
@@ -195,20 +176,18 @@ func only(names []string, listed map[string]int) []string {
 // fillPackageFiles looks for what package managers left beside managed files.
 func (d *daemon) fillPackageFiles() {
 	list := d.host.beside()
-	d.mu.Lock()
-	d.status.PackageFiles = list[:min(len(list), maxPackageFiles)]
-	d.mu.Unlock()
+	d.board.change(func(s *Status) { s.PackageFiles = list[:min(len(list), maxPackageFiles)] })
 }
 
 // tellCommit adds to the status what the commit says of itself.
 func (d *daemon) tellCommit(reply RenderReply) {
 	d.metrics.Head(reply.Info.When)
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.headMade = reply.Info.When
-	if t := d.status.Target; t != nil && t.Commit == reply.Info.Hash {
-		d.status.Target = &CommitStatus{Commit: t.Commit, Subject: reply.Info.Subject, Signer: reply.Signer, Since: t.Since}
-	}
+	d.board.change(func(s *Status) {
+		if t := s.Target; t != nil && t.Commit == reply.Info.Hash {
+			s.Target = &CommitStatus{Commit: t.Commit, Subject: reply.Info.Subject, Signer: reply.Signer, Since: t.Since}
+		}
+	})
 }
 
 // tidy removes clones that nothing follows any more.
@@ -224,13 +203,11 @@ func (d *daemon) tidy() {
 
 // writeStatus brings the status file up to date.
 func (d *daemon) writeStatus() {
-	d.mu.Lock()
-	s, made := d.status, d.headMade
-	d.mu.Unlock()
+	s := d.board.read()
 	s.Version, s.PID, s.Written = d.opt.Version, os.Getpid(), time.Now().UTC()
 	s.Host, s.Repo, s.Branch, s.StateDir = d.cfg.Host, d.cfg.Repo, d.cfg.Branch, d.cfg.StateDir
 	s.Tag, s.Pinned = d.cfg.Tag, d.cfg.Commit
-	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, made)
+	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, d.headMade)
 	d.metrics.Stale(len(s.Stale) > 0)
 	s.Lock = d.locks.held.status()
 	if p := d.pause(); p != nil {
@@ -239,7 +216,7 @@ func (d *daemon) writeStatus() {
 	} else {
 		d.metrics.Paused(false, time.Time{})
 	}
-	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unheard(), d.lookout.faults())
+	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unserved.list(), d.lookout.faults())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)
 	}

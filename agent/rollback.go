@@ -183,9 +183,7 @@ func (l *Ledger) pin(to PastGood, head string, h *Host) {
 
 // branchHead is where the branch was last seen.
 func (d *daemon) branchHead() string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return commitOf(d.status.Target)
+	return commitOf(d.board.read().Target)
 }
 
 // follow gives the commit that the host is to be at: the branch's newest, or the

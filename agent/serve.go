@@ -86,7 +86,7 @@ func (d *daemon) serve(what, address string, server *http.Server) (stop func()) 
 			d.cannotServe(what, err)
 		}
 	})
-	return func() { cancel(); _ = server.Close(); serving.Wait(); d.forgetFault(what) }
+	return func() { cancel(); _ = server.Close(); serving.Wait(); d.unserved.put(what, "") }
 }
 
 // listen tries again and again; nil once the context has ended.
@@ -111,13 +111,7 @@ func (d *daemon) cannotServe(what string, fault error) {
 	if fault != nil {
 		text = fmt.Sprintf("cannot serve %s: %v", what, fault)
 	}
-	d.mu.Lock()
-	was := d.unserved[what]
-	if d.unserved == nil {
-		d.unserved = map[string]string{}
-	}
-	d.unserved[what] = text
-	d.mu.Unlock()
+	was := d.unserved.put(what, text)
 	switch {
 	case text != "" && text != was:
 		d.log.Error("nobody is answered", "for", what, "err", fault)
@@ -126,17 +120,31 @@ func (d *daemon) cannotServe(what string, fault error) {
 	}
 }
 
-// forgetFault is for what is not to be served any more.
-func (d *daemon) forgetFault(what string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	delete(d.unserved, what)
+// unserved is why addresses are not served, by what they are for. Each has a goroutine
+// that tries again.
+type unserved struct {
+	mu     sync.Mutex
+	faults map[string]string
 }
 
-// unheard are the warnings about addresses that are not served.
-func (d *daemon) unheard() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	list := slices.Sorted(maps.Values(d.unserved))
-	return slices.DeleteFunc(list, func(text string) bool { return text == "" })
+// put remembers a fault, "" for none, and gives the one before.
+func (u *unserved) put(what, text string) (was string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	was = u.faults[what]
+	delete(u.faults, what)
+	if text != "" {
+		if u.faults == nil {
+			u.faults = map[string]string{}
+		}
+		u.faults[what] = text
+	}
+	return was
+}
+
+// list are the warnings.
+func (u *unserved) list() []string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return slices.Sorted(maps.Values(u.faults))
 }

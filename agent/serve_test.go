@@ -18,7 +18,7 @@ func TestTakenMetricsAddressIsAWarning(t *testing.T) {
 	d := &daemon{log: slog.New(slog.DiscardHandler)}
 	got := make(chan net.Listener)
 	go func() { got <- d.listen(t.Context(), "metrics", taken.Addr().String(), time.Millisecond) }()
-	for len(d.unheard()) == 0 {
+	for len(d.unserved.list()) == 0 {
 		select {
 		case <-got:
 			t.Fatal("one address was given to two")
@@ -29,7 +29,7 @@ func TestTakenMetricsAddressIsAWarning(t *testing.T) {
 		t.Fatal(err)
 	}
 	listener := <-got
-	if warnings := d.unheard(); listener == nil || len(warnings) > 0 {
+	if warnings := d.unserved.list(); listener == nil || len(warnings) > 0 {
 		t.Errorf("once it is free there are warnings: %q", warnings)
 	}
 	_ = listener.Close()

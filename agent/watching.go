@@ -36,7 +36,7 @@ func (w *watching) Watch(ctx context.Context, watched []health.Watched, probatio
 		case <-d.nudge:
 			d.writeStatus() // somebody may have paused
 		}
-		d.progressed()
+		d.board.progressed()
 		if c := d.newer(inner); c != nil {
 			d.candidate = c
 			interrupt()
@@ -58,7 +58,7 @@ func (w *watching) Baseline(ctx context.Context, services map[string]plan.Servic
 		case green := <-done:
 			return green
 		case <-alive.C:
-			w.d.progressed()
+			w.d.board.progressed()
 		}
 	}
 }
