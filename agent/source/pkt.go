@@ -22,29 +22,50 @@ var (
 
 // readPkt gives the content of the next line, or errFlush or errMark.
 func readPkt(r io.Reader) ([]byte, error) {
+	length, err := readLength(r)
+	if err != nil {
+		return nil, err
+	}
+	line := make([]byte, length)
+	if err := readWhole(r, line); err != nil {
+		return nil, err
+	}
+	return line, refusal(line)
+}
+
+// readLength gives how long the content of the next line is, or errFlush or errMark.
+func readLength(r io.Reader) (int, error) {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
-		return nil, err
+		return 0, err
 	}
 	length, err := strconv.ParseUint(string(head[:]), 16, 16)
 	switch {
 	case err != nil || length == 3 || length > 65520:
-		return nil, fail(Garbage, "the server does not speak Git")
+		return 0, fail(Garbage, "the server does not speak Git")
 	case length == 0:
-		return nil, errFlush
+		return 0, errFlush
 	case length < 4:
-		return nil, errMark
+		return 0, errMark
 	}
-	line := make([]byte, length-4)
-	if _, err := io.ReadFull(r, line); err == io.EOF {
-		return nil, io.ErrUnexpectedEOF
-	} else if err != nil {
-		return nil, err
+	return int(length) - 4, nil
+}
+
+// readWhole fills the buffer with what must still come.
+func readWhole(r io.Reader, buffer []byte) error {
+	_, err := io.ReadFull(r, buffer)
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
 	}
+	return err
+}
+
+// refusal is the error that a line is, nil for most.
+func refusal(line []byte) error {
 	if text, is := bytes.CutPrefix(line, []byte("ERR ")); is {
-		return nil, fail(Unreachable, "the server says: %s", printable(string(text), 200))
+		return fail(Unreachable, "the server says: %s", printable(string(text), 200))
 	}
-	return line, nil
+	return nil
 }
 
 // pkt encodes one line.

@@ -137,15 +137,20 @@ func receiveV2(r packBody, into *Repo) error {
 	return into.setShallow(shallows)
 }
 
-// sideband takes the pack out of the lines that carry it and the server's words.
+// sideband takes the pack out of the lines that carry it and the server's words. It does
+// not wait for the end of a line: one may be 64 KB, which is minutes on a slow link, and
+// all that time the pack has begun.
 type sideband struct {
 	from io.Reader
-	rest []byte
+	left int // of the line, all of it pack
 }
 
 func (s *sideband) Read(p []byte) (int, error) {
-	for len(s.rest) == 0 {
-		line, err := readPkt(s.from)
+	for s.left == 0 {
+		length, err := readLength(s.from)
+		if err == nil {
+			s.left, err = s.enter(length)
+		}
 		switch {
 		case err == errFlush:
 			return 0, io.EOF
@@ -153,15 +158,35 @@ func (s *sideband) Read(p []byte) (int, error) {
 			return 0, io.ErrUnexpectedEOF
 		case err != nil:
 			return 0, err
-		case len(line) == 0:
-			return 0, fail(Garbage, "the server's answer is broken")
-		case line[0] == 3:
-			return 0, fail(Unreachable, "the server says: %s", printable(string(line[1:]), 200))
-		case line[0] == 1:
-			s.rest = line[1:]
 		}
 	}
-	n := copy(p, s.rest)
-	s.rest = s.rest[n:]
-	return n, nil
+	n, err := s.from.Read(p[:min(len(p), s.left)])
+	s.left -= n
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF // what ends the pack is a mark
+	}
+	return n, err
+}
+
+// enter begins a line, and gives how much of it is pack. Lines of other bands it takes whole.
+func (s *sideband) enter(length int) (int, error) {
+	if length == 0 {
+		return 0, fail(Garbage, "the server's answer is broken")
+	}
+	var band [1]byte
+	if err := readWhole(s.from, band[:]); err != nil {
+		return 0, err
+	}
+	if band[0] == 1 {
+		return length - 1, nil
+	}
+	line := make([]byte, length)
+	line[0] = band[0]
+	if err := readWhole(s.from, line[1:]); err != nil {
+		return 0, err
+	}
+	if band[0] == 3 {
+		return 0, fail(Unreachable, "the server says: %s", printable(string(line[1:]), 200))
+	}
+	return 0, refusal(line)
 }
