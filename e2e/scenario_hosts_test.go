@@ -10,7 +10,7 @@ import (
 
 // hostsShared is the most hosts of a release that play the stories which leave nothing
 // behind, one story after the other on each: as many as tests run side by side.
-const hostsShared = 5
+const hostsShared = 8
 
 const configFile = "/etc/evenkeel/config.yaml"
 
