@@ -59,6 +59,7 @@ type Attempt struct {
 	Since    time.Time               `json:"since"`
 	Before   plan.State              `json:"before"` // suspects' units included
 	After    plan.State              `json:"after"`
+	Leaves   plan.State              `json:"leaves,omitzero"` // what the commit asks for where After is drift that it leaves alone
 	Suspect  plan.Suspect            `json:"suspect"`
 	Moves    []apply.Move            `json:"moves"`
 	Services map[string]plan.Service `json:"services,omitempty"`

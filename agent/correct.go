@@ -39,12 +39,12 @@ func (h *Host) gaveUp(name string) string { return h.Ledger.Corrections[name].Al
 func (l *Ledger) count(names []string, now time.Time) []string {
 	l.Corrections = copied(l.Corrections)
 	maps.DeleteFunc(l.Corrections, func(_ string, c Corrections) bool {
-		return c.Alone == "" && !slices.ContainsFunc(c.Times, func(t time.Time) bool { return now.Sub(t) < correctionsWithin })
+		return c.Alone == "" && !slices.ContainsFunc(c.Times, func(t time.Time) bool { return isRecent(t, now) })
 	})
 	var left []string
 	for _, name := range names {
 		c := l.Corrections[name]
-		c.Times = slices.DeleteFunc(slices.Clone(c.Times), func(t time.Time) bool { return now.Sub(t) >= correctionsWithin })
+		c.Times = slices.DeleteFunc(slices.Clone(c.Times), func(t time.Time) bool { return !isRecent(t, now) })
 		if len(c.Times) >= maxCorrections {
 			c.Alone = fmt.Sprintf("it was corrected %d times within an hour, and somebody goes on changing it; \"evenkeel retry\" corrects it again", len(c.Times))
 		} else {
@@ -54,6 +54,27 @@ func (l *Ledger) count(names []string, now time.Time) []string {
 		l.Corrections[name] = c
 	}
 	return left
+}
+
+// isRecent reports whether a correction counts. One that is still to come was counted by
+// a clock that has been set since.
+func isRecent(t, now time.Time) bool {
+	age := now.Sub(t)
+	return age >= 0 && age < correctionsWithin
+}
+
+// spare ends the corrections of places for which there is no room among what is kept.
+func (l *Ledger) spare(names []string) {
+	l.Corrections = copied(l.Corrections)
+	for _, name := range names {
+		c := l.Corrections[name]
+		c.Alone = "so much was changed at once that what stands there could not be kept; \"evenkeel retry\" corrects it, and lets go of what was kept before"
+		l.Corrections[name] = c
+	}
+}
+
+func without(all, these []string) []string {
+	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(these, name) })
 }
 
 func copied[V any](m map[string]V) map[string]V {
@@ -163,14 +184,9 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 	if len(found.corrections()) == 0 || h.Ledger.Hold != nil {
 		return Outcome{}
 	}
-	if d.pause() != nil {
-		return Outcome{} // hands off means these too; a look follows its end
-	}
-	d.patience.begin()
-	if reason := d.notQuiet(ctx); reason != "" {
-		d.log.Info("drift is not corrected yet", "waiting", reason)
-		d.lookout.again(driftPatience)
-		return Outcome{}
+	d.calm.begin()
+	if reason := d.notCalm(ctx); reason != "" {
+		return d.correctLater(reason)
 	}
 	outcome, err := d.correct(ctx, found)
 	if err != nil {
@@ -186,12 +202,33 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 // driftPatience is how long a correction that could not begin waits.
 const driftPatience = 5 * time.Second
 
+// correctLater ends a look whose corrections wait for somebody.
+func (d *daemon) correctLater(reason string) Outcome {
+	d.log.Info("drift is not corrected yet", "waiting", reason)
+	d.lookout.again(driftPatience)
+	return Outcome{}
+}
+
+// notCalm is notQuiet for corrections. They never go past the lock of a package manager,
+// which a commit does in the end: no correction is what mends a package that hangs.
+func (d *daemon) notCalm(ctx context.Context) string {
+	if held := d.locks.look(d.host.Now()); held != nil {
+		return held.String()
+	}
+	return d.notQuiet(ctx, &d.calm)
+}
+
 // correct puts right what drifted. What it needs comes from the good commit first,
 // which takes a while.
 func (d *daemon) correct(ctx context.Context, found drift) (Outcome, error) {
 	content, err := d.goodContent(ctx, found)
 	if err != nil {
 		return Outcome{}, err
+	}
+	// Rendering may have taken its time: people, and package managers, come in between.
+	// The host looks for the former once more itself.
+	if held := d.locks.look(d.host.Now()); held != nil {
+		return d.correctLater(held.String()), nil
 	}
 	found, outcome, err := d.host.correct(ctx, content)
 	if outcome.Result == ResultCorrected {
@@ -215,8 +252,10 @@ func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, O
 		return found, Outcome{}, err
 	}
 	w := h.correction(found, content)
+	spared := h.tooMuch(found)
+	h.Ledger.spare(spared)
 	// Durable before the first effect: a crash must not begin the count anew.
-	left := h.Ledger.count(w.corrects, h.Now())
+	left := h.Ledger.count(without(w.corrects, spared), h.Now())
 	if err := h.Ledger.save(h.State); err != nil {
 		return found, Outcome{}, err
 	}

@@ -110,7 +110,7 @@ func (d *daemon) notThis(c *candidate) (Outcome, bool) {
 // act brings the host to a candidate.
 func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	d.patience.begin()
-	if reason := d.notQuiet(ctx); reason != "" {
+	if reason := d.notQuiet(ctx, &d.patience); reason != "" {
 		return d.wait(reason)
 	}
 	d.host.tell(StageObserving, c.target.Commit)
@@ -151,7 +151,7 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if outcome, stop := d.keepBack(c, w, n); stop {
 		return outcome
 	}
-	if reason := d.locked(); reason != "" {
+	if reason := d.locked(&d.patience); reason != "" {
 		return d.wait(reason)
 	}
 	if err := d.makeAccounts(ctx, c.target, &n); err != nil {

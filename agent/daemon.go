@@ -65,8 +65,10 @@ type daemon struct {
 	}
 	later      deferred // the commit that is kept back
 	paused     *Pause   // that the log has told of
+	frozen     *Pause   // the same
 	waiting    []string
-	patience   patience // with what others do
+	patience   patience // of commits with what others do
+	calm       patience // of corrections
 	locks      lockWatch
 	warnings   []string
 	candidate  *candidate // newer than the attempt that is watched

@@ -71,6 +71,9 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 	if err := h.keepOriginals(a.Owned); err != nil {
 		return err
 	}
+	if err := h.keepReplaced(a, n); err != nil {
+		return err
+	}
 	h.tell(StageStaging, a.Commit)
 	if err := h.makeWay(); err != nil {
 		return err
@@ -148,7 +151,7 @@ func (h *Host) overtake(a *Attempt) {
 func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *Attempt {
 	a := &Attempt{
 		Number: h.nextNumber(), Commit: w.target.Commit, Subject: w.subject, Signer: w.signer, Minimum: w.minimum, Digest: w.digest, Key: w.key, Roles: w.target.Roles,
-		Boot: h.Boot, Since: h.Now(), After: w.to, Suspect: suspect, Services: w.target.Services,
+		Boot: h.Boot, Since: h.Now(), After: w.to, Leaves: w.leaves, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret, Quiet: w.target.Quiet,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
 		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.foreignDropIns(w.target.Services, w.owned),

@@ -62,6 +62,8 @@ type drift struct {
 	now  now
 	to   plan.State // the good state, but for all that is left alone
 	list []Deviation
+
+	handsOff string // why nothing is corrected now, "" when it is
 }
 
 // corrections are the deviations that are to be put right.
@@ -80,7 +82,7 @@ func (h *Host) findDrift(ctx context.Context) (drift, error) {
 	if err != nil {
 		return drift{}, err
 	}
-	d := drift{now: n}
+	d := drift{now: n, handsOff: h.handsOff()}
 	d.to.Paths = h.driftOfPaths(good, &d, unfit)
 	h.driftOfDropIns(good, &d)
 	d.to.Units = h.driftOfUnits(good, &d)
@@ -152,7 +154,7 @@ func (h *Host) driftOfPaths(good *Good, d *drift, unfit map[string]error) map[st
 	for _, step := range plan.Diff(plan.State{Paths: is}, plan.State{Paths: to}, nil).Paths {
 		x := h.deviation(good, step, d.now)
 		if x.Policy == plan.Correct {
-			x.Alone = h.whyAlone(x, to)
+			x.Alone = cmp.Or(h.whyAlone(x, to), d.handsOff)
 		}
 		if !x.Corrected() {
 			stay(step.Path) // what is in a directory that stays away finds that below
@@ -235,7 +237,10 @@ func (h *Host) notReplaced(step plan.PathStep) string {
 
 // onDrift is what the repository says about drift at a path, or of a unit.
 func (h *Host) onDrift(name string) plan.OnDrift {
-	said := h.Ledger.Good.Drift
+	return onDrift(h.Ledger.Good.Drift, name)
+}
+
+func onDrift(said map[string]plan.OnDrift, name string) plan.OnDrift {
 	if isEnablement(name) { // it is a part of its unit
 		return cmp.Or(said[name], said[path.Base(name)], said[""], plan.Correct)
 	}

@@ -27,6 +27,9 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 			to[name] = readsWhatIsCorrected(want, is, corrected)
 		default:
 			x, drifted := h.unitDown(name, detail, d.now)
+			if x.Policy == plan.Correct && x.Alone == "" {
+				x.Alone = d.handsOff
+			}
 			if drifted && x.Policy != plan.Ignore {
 				d.list = append(d.list, x)
 			}
@@ -68,7 +71,7 @@ func readsWhatIsCorrected(want, is plan.Unit, corrected map[string]bool) plan.Un
 func (h *Host) readAfterwards(to map[string]plan.Unit, d *drift) map[string]plan.Unit {
 	for _, step := range plan.Diff(d.now.state, plan.State{Paths: d.to.Paths, Units: to}, nil).Steps() {
 		u, ours := to[step.Unit]
-		if !ours || step.Verb != units.Start && step.Verb != units.Restart {
+		if !ours || !startsAnew(step) {
 			continue
 		}
 		u.Inputs = maps.Clone(u.Inputs)
@@ -78,6 +81,10 @@ func (h *Host) readAfterwards(to map[string]plan.Unit, d *drift) map[string]plan
 		to[step.Unit] = u
 	}
 	return to
+}
+
+func startsAnew(step plan.UnitStep) bool {
+	return step.Verb == units.Start || step.Verb == units.Restart
 }
 
 // unitDown judges a service that does not run and should. systemd tells one that was

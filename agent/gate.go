@@ -56,8 +56,9 @@ func (d *daemon) retryHeld(ctx context.Context) {
 	d.settled(h.putBack(ctx, "taken back once more"))
 }
 
-// notQuiet gives a reason why this is no moment to begin an attempt.
-func (d *daemon) notQuiet(ctx context.Context) string {
+// notQuiet gives a reason why this is no moment to begin an attempt, for somebody with
+// some patience.
+func (d *daemon) notQuiet(ctx context.Context, p *patience) string {
 	system, err := d.host.Manager.System(ctx)
 	starting := system.State == "initializing" || system.State == "starting"
 	switch {
@@ -65,15 +66,15 @@ func (d *daemon) notQuiet(ctx context.Context) string {
 		return "systemd to answer: " + err.Error()
 	case system.State == "stopping":
 		return "the host, which is going down"
-	case starting && !d.patience.isOver("the host to finish its start", jobPatience, d.host.Now(), d.log):
+	case starting && !p.isOver("the host to finish its start", jobPatience, d.host.Now(), d.log):
 		return "the host to finish its start"
 	}
-	if reason := d.locked(); reason != "" {
+	if reason := d.locked(p); reason != "" {
 		return reason
 	}
 	if _, err := os.Stat("/run/cloud-init/enabled"); err == nil {
 		_, err := os.Stat("/run/cloud-init/result.json")
-		if err != nil && !d.patience.isOver("cloud-init to finish", installPatience, d.host.Now(), d.log) {
+		if err != nil && !p.isOver("cloud-init to finish", installPatience, d.host.Now(), d.log) {
 			return "cloud-init to finish"
 		}
 	}

@@ -73,6 +73,7 @@ type wanted struct {
 	digest string
 	key    string
 	to     plan.State
+	leaves plan.State // what the commit asks for where it leaves drift alone
 
 	subject, signer string   // of the commit, for people
 	minimum         string   // minimum_commit, which it was proven to contain

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,9 +15,9 @@ import (
 	"evenkeel/agent/plan"
 )
 
-// What a person wrote over a managed file is kept when it is corrected: a few of them,
-// in files of the state directory that only root reads. Of secret files nothing is kept,
-// because no secret is in the state directory.
+// What a person wrote over a managed file is kept when it is corrected, or when a commit
+// takes its place: a few versions of each, in files of the state directory that only root
+// reads. Of secret files nothing is kept, because no secret is in the state directory.
 
 // keptPrefix begins the names of these files: drift.NUMBER.DIGEST, with the digest of the
 // path.
@@ -24,7 +25,8 @@ const keptPrefix = "drift."
 
 // Bounds of what is kept.
 const (
-	maxKept      = 10
+	maxKept      = 10      // of one path
+	maxKeptAll   = 500     // together
 	maxKeptFile  = 1 << 20 // a larger one is left alone
 	maxKeptBytes = 4 << 20 // together
 )
@@ -40,27 +42,100 @@ type Kept struct {
 	size int64
 }
 
-// keepDrifted stores what is about to be replaced or removed. It is lasting before the
-// first effect.
+// keepDrifted stores what is about to be replaced or removed by a correction. It is
+// lasting before the first effect.
 func (h *Host) keepDrifted(found drift) error {
 	for _, x := range found.corrections() {
-		from := x.step.From
-		if x.Secret || from.Kind != plan.File && from.Kind != plan.Link || from.Digest != "" && from.Digest == x.step.To.Digest {
-			continue
-		}
-		k := Kept{Path: x.Name, When: h.Now().UTC(), At: from}
-		if from.Kind == plan.File {
-			var err error
-			if k.Content, err = h.readOriginal(x.Name); err != nil {
-				return fmt.Errorf("cannot keep what stands at %q: %w", x.Name, err)
+		if h.isWorthKeeping(x) {
+			if err := h.keep1(x.Name, x.step.From); err != nil {
+				return err
 			}
-		}
-		if err := h.keepOne(k); err != nil {
-			return fmt.Errorf("cannot keep what stands at %q: %w", x.Name, err)
 		}
 	}
 	return nil
 }
+
+func (h *Host) isWorthKeeping(x Deviation) bool {
+	from := x.step.From
+	return !x.Secret && (from.Kind == plan.File || from.Kind == plan.Link) && (from.Digest == "" || from.Digest != x.step.To.Digest)
+}
+
+// keepReplaced is keepDrifted for a commit: it brings something else to where somebody
+// wrote since the last one.
+func (h *Host) keepReplaced(a *Attempt, n now) error {
+	good := h.Ledger.Good
+	if a.isCorrection() || good == nil {
+		return nil
+	}
+	for _, m := range a.Moves {
+		left, ours := good.State.Paths[m.Path]
+		_, owned := h.Ledger.Owned[m.Path]
+		is := m.Before
+		written := ours && owned && is.Kind != plan.Absent && is != left && (is.Digest == "" || is.Digest != left.Digest && is.Digest != m.After.Digest)
+		if !written || n.state.Paths[m.Path] != is || a.Secret[m.Path] || good.Secret[m.Path] || is.Kind != plan.File && is.Kind != plan.Link {
+			continue
+		}
+		if size := h.sizeOf(m.Path); size > maxKeptFile {
+			h.Log.Warn("a commit takes the place of what somebody wrote, which is too large to be kept", "path", m.Path, "bytes", size)
+			continue
+		}
+		h.Log.Info("a commit takes the place of what somebody wrote; \"evenkeel drift show\" has it", "path", m.Path)
+		if err := h.keep1(m.Path, is); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// keep1 keeps what stands at a path.
+func (h *Host) keep1(p string, at plan.Path) error {
+	k := Kept{Path: p, When: h.Now().UTC(), At: at}
+	var err error
+	if at.Kind == plan.File {
+		k.Content, err = h.readOriginal(p)
+	}
+	if err == nil {
+		err = h.keepOne(k)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot keep what stands at %q: %w", p, err)
+	}
+	return nil
+}
+
+// tooMuch names the places that one correction must leave alone, because what stands there
+// could only be kept in place of what others of them hold.
+func (h *Host) tooMuch(found drift) (names []string) {
+	size, n := int64(0), 0
+	for _, x := range found.corrections() {
+		if !h.isWorthKeeping(x) {
+			continue
+		}
+		n++
+		size += keptSize(h.sizeOf(x.Name))
+		if n > maxKeptAll || size > maxKeptBytes {
+			names = append(names, x.Name)
+		}
+	}
+	return names
+}
+
+// sizeOf is how large the file at a path is, 0 when nobody can tell.
+func (h *Host) sizeOf(p string) int64 {
+	dir, err := h.Disk.OpenDir(path.Dir(p))
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = dir.Close() }()
+	info, err := dir.Stat(path.Base(p))
+	if err != nil {
+		return 0
+	}
+	return info.Size
+}
+
+// keptSize is how large a file is about that keeps so much.
+func keptSize(content int64) int64 { return content*4/3 + 1024 }
 
 // keepOne stores one, and lets go of the oldest. The same once more takes the place of
 // the first: a loop must not push out what people wrote.
@@ -78,35 +153,46 @@ func (h *Host) keepOne(k Kept) error {
 	if err != nil {
 		return err
 	}
-	for _, old := range list {
+	for i, old := range list {
 		if strings.HasSuffix(old.file, "."+digest) {
 			was, err := readKept(h.State, old.file)
 			if err == nil && was.At == k.At {
 				if err := h.State.Remove(old.file); err != nil {
 					return err
 				}
-				list = slices.DeleteFunc(list, func(o Kept) bool { return o.file == old.file })
+				list = slices.Delete(list, i, i+1)
 				break
 			}
 		}
 	}
-	if err := h.dropKept(list, int64(len(data))); err != nil {
+	if err := h.dropKept(list, digest, int64(len(data))); err != nil {
 		return err
 	}
 	return writeState(h.State, fmt.Sprintf("%s%06d.%s", keptPrefix, number, digest), data)
 }
 
-// dropKept makes room for one more.
-func (h *Host) dropKept(list []Kept, size int64) error {
+// dropKept makes room for one more of a path: the oldest go, first of that path.
+func (h *Host) dropKept(list []Kept, digest string, size int64) error {
+	same := 0
 	for _, k := range list {
 		size += k.size
+		if strings.HasSuffix(k.file, "."+digest) {
+			same++
+		}
 	}
-	for len(list) > 0 && (len(list) >= maxKept || size > maxKeptBytes) {
-		if err := h.State.Remove(list[0].file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	all := len(list)
+	for _, k := range list {
+		ofIt := strings.HasSuffix(k.file, "."+digest)
+		if all < maxKeptAll && size <= maxKeptBytes && (!ofIt || same < maxKept) {
+			continue
+		}
+		if err := h.State.Remove(k.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
-		size -= list[0].size
-		list = list[1:]
+		all, size = all-1, size-k.size
+		if ofIt {
+			same--
+		}
 	}
 	return nil
 }

@@ -120,7 +120,7 @@ func (d *daemon) shut(t *plan.Target) notYet {
 // shutNow is shut for a commit with windows of its own. Those of the host's own
 // config win.
 func (d *daemon) shutNow(windows *plan.Windows) notYet {
-	if p := d.pause(); p != nil {
+	if p := d.host.pause(); p != nil {
 		return notYet{p.String(), p.Until, true}
 	}
 	if d.cfg.Windows != nil {
@@ -200,7 +200,7 @@ func (d *daemon) stillKept(key string) (Outcome, bool) {
 	if l.key != key || key == "" || now.Before(l.renewed) || now.Sub(l.renewed) >= lookAgain || d.override(l.commit) != nil {
 		return Outcome{}, false
 	}
-	if p := d.pause(); p == nil && !l.notYet.paused && now.Before(l.notYet.until) {
+	if p := d.host.pause(); p == nil && !l.notYet.paused && now.Before(l.notYet.until) {
 		return l.outcome(), true // the opening is known: a look costs little
 	}
 	if d.shutNow(l.windows).why != l.notYet.why {
@@ -216,8 +216,10 @@ func (d *daemon) wakeFor(delay time.Duration, result Result) time.Duration {
 	if result == ResultDeferred {
 		ends = append(ends, d.later.notYet.until)
 	}
-	if p := d.pause(); p != nil {
-		ends = append(ends, p.Until)
+	for _, p := range []*Pause{d.host.pause(), d.host.freeze()} {
+		if p != nil {
+			ends = append(ends, p.Until)
+		}
 	}
 	for _, end := range ends {
 		if !end.IsZero() {

@@ -87,7 +87,7 @@ func TestPauseKeepsACommitBackAndSaysWhatItWouldDo(t *testing.T) {
 func TestPauseThatCannotBeReadIsInForce(t *testing.T) {
 	a, _ := kept(t)
 	a.ask(pauseFile, "{")
-	if p := a.pause(); p == nil || !strings.Contains(p.Reason, "cannot be read") {
+	if p := a.host.pause(); p == nil || !strings.Contains(p.Reason, "cannot be read") {
 		t.Errorf("got %+v", p)
 	}
 }

@@ -137,9 +137,9 @@ func (w *lockWatch) look(now time.Time) *heldLock {
 }
 
 // locked gives who is waited for before an attempt may begin, "" for nobody.
-func (d *daemon) locked() string {
+func (d *daemon) locked(p *patience) string {
 	held := d.locks.look(d.host.Now())
-	if held == nil || d.patience.isOver(held.holder+" to finish", installPatience, d.host.Now(), d.log) {
+	if held == nil || p.isOver(held.holder+" to finish", installPatience, d.host.Now(), d.log) {
 		return ""
 	}
 	return held.String()

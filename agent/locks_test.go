@@ -134,7 +134,7 @@ func TestCommitWaitsForALockAndNotForEver(t *testing.T) {
 		*at = at.Add(row.later)
 		a.locks.begin()
 		a.patience.begin()
-		if who := a.locked(); (who != "") != row.waits {
+		if who := a.locked(&a.patience); (who != "") != row.waits {
 			t.Errorf("%d: %s: waits for %q", i, row.about, who)
 		}
 		// The age stays, whatever process of apt holds the lock at the moment.
@@ -145,7 +145,7 @@ func TestCommitWaitsForALockAndNotForEver(t *testing.T) {
 	end()
 	a.locks.begin()
 	a.patience.begin()
-	if who := a.locked(); who != "" || a.locks.held.status() != nil {
+	if who := a.locked(&a.patience); who != "" || a.locks.held.status() != nil {
 		t.Errorf("when it is free it waits for %q", who)
 	}
 }
@@ -159,7 +159,7 @@ func TestLockIsLookedAtMoreOftenThanTheRepository(t *testing.T) {
 	wait := func() {
 		a.locks.begin()
 		a.patience.begin()
-		if a.locked() == "" {
+		if a.locked(&a.patience) == "" {
 			t.Fatal("the lock is not seen")
 		}
 		if delay := a.locks.shorten(time.Minute, ResultWaiting, *at); delay != recheck {

@@ -288,7 +288,7 @@ var mutants = []mutant{
 	{
 		name:  "a pause that cannot be read counts for nothing",
 		by:    "./agent ^TestPauseThatCannotBeReadIsInForce$",
-		edits: []edit{{"agent/pause.go", "		return &Pause{Reason: fmt.Sprintf(\"the file %s of the state directory cannot be read: %v\", pauseFile, err)}\n", "		return nil\n"}},
+		edits: []edit{{"agent/pause.go", "		return &Pause{Reason: fmt.Sprintf(\"the file %s of the state directory cannot be read: %v\", file, err)}\n", "		return nil\n"}},
 	},
 	{
 		name:  "a pause keeps back what is open",
@@ -304,8 +304,8 @@ var mutants = []mutant{
 		name: "the lock of a package manager is not looked at",
 		by:   "./agent ^TestNothingIsTouchedWhileACommitIsKeptBack$",
 		edits: []edit{
-			{"agent/gate.go", "	if reason := d.locked(); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
-			{"agent/cycle.go", "	if reason := d.locked(); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
+			{"agent/gate.go", "	if reason := d.locked(p); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
+			{"agent/cycle.go", "	if reason := d.locked(&d.patience); reason != \"\" {\n", "	if reason := \"\"; reason != \"\" {\n"},
 		},
 	},
 
@@ -343,7 +343,47 @@ var mutants = []mutant{
 	{
 		name:  "a secret that drifted is kept",
 		by:    "./agent ^TestWhatPeopleWroteIsKept$",
-		edits: []edit{{"agent/kept.go", "		if x.Secret || from.Kind", "		if from.Kind"}},
+		edits: []edit{{"agent/kept.go", "	return !x.Secret && (from", "	return (from"}},
+	},
+	{
+		name:  "what a commit takes the place of is not kept",
+		by:    "./agent ^TestCommitThatComesDuringAPauseDoesNotLoseWhatAPersonWrote$",
+		edits: []edit{{"agent/deploy.go", "	if err := h.keepReplaced(a, n); err != nil {", "	if err := error(nil); err != nil {"}},
+	},
+	{
+		name:  "a correction keeps more than there is room for",
+		by:    "./agent ^TestEditsOfManyFilesAtOnceAreAllKept$",
+		edits: []edit{{"agent/correct.go", "	spared := h.tooMuch(found)", "	spared := []string(nil)"}},
+	},
+	{
+		name:  "a frozen host is corrected",
+		by:    "./agent ^TestFrozenHostIsLeftAsItIs$",
+		edits: []edit{{"agent/pause.go", "	if p := h.freeze(); p != nil {\n		return", "	if p := h.freeze(); false {\n		return"}},
+	},
+	{
+		name:  "a commit brings back what drifted on a frozen host",
+		by:    "./agent ^TestCommitLeavesAloneWhatIsFrozen$",
+		edits: []edit{{"agent/wanted.go", "	h.leaveDrift(&w, n)\n", ""}},
+	},
+	{
+		name:  "what a commit leaves alone is the good state",
+		by:    "./agent ^TestCommitLeavesAloneWhatIsFrozen$",
+		edits: []edit{{"agent/keep.go", "State: a.asked()", "State: a.After"}},
+	},
+	{
+		name:  "what is started on a frozen host counts as having read what is right",
+		by:    "./agent ^TestServiceThatReadWhatIsFrozenIsRestartedAfterwards$",
+		edits: []edit{{"agent/leave.go", "			if startsAnew(step) {", "			if false {"}},
+	},
+	{
+		name:  "corrections go past a package manager",
+		by:    "./agent ^TestCorrectionNeverGoesPastAPackageManager$",
+		edits: []edit{{"agent/correct.go", "	if held := d.locks.look(d.host.Now()); held != nil {\n		return held.String()\n	}\n", ""}},
+	},
+	{
+		name:  "corrections of a wrong clock count",
+		by:    "./agent ^TestCorrectionsCountedByAWrongClockAreForgotten$",
+		edits: []edit{{"agent/correct.go", "	return age >= 0 && age < correctionsWithin", "	return age < correctionsWithin"}},
 	},
 	{
 		name:  "a service that a person stopped is started",

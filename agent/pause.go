@@ -27,7 +27,11 @@ const pauseFile = "pause"
 // maxReason bounds what a person says about a pause, in bytes.
 const maxReason = 500
 
-// Pause is a person's word that no new commit shall be applied.
+// freezeFile is a pause of another kind: commits come, and what drifts stays as it is.
+const freezeFile = "freeze"
+
+// Pause is a person's word that no new commit shall be applied, or, as a freeze, that
+// nothing that drifts shall be corrected.
 type Pause struct {
 	Since  time.Time `json:"since"`
 	Until  time.Time `json:"until,omitzero"` // zero: until somebody says resume
@@ -38,32 +42,46 @@ type Pause struct {
 // until RequestResume. It replaces a pause that is in force, and outlasts restarts
 // of the daemon and of the host.
 func RequestPause(cfg Config, length time.Duration, reason string) (Pause, error) {
+	p, err := requestPause(cfg, pauseFile, length, reason)
+	if err != nil {
+		return p, fmt.Errorf("cannot pause: %w", err)
+	}
+	return p, nil
+}
+
+// RequestFreeze is RequestPause for corrections: what drifts on this host is only told
+// of, and commits come as ever.
+func RequestFreeze(cfg Config, length time.Duration, reason string) (Pause, error) {
+	p, err := requestPause(cfg, freezeFile, length, reason)
+	if err != nil {
+		return p, fmt.Errorf("cannot freeze: %w", err)
+	}
+	return p, nil
+}
+
+func requestPause(cfg Config, file string, length time.Duration, reason string) (Pause, error) {
 	reason, err := checkReason(reason)
 	if err == nil && length < 0 {
 		err = fmt.Errorf("%s is no length of time", length)
 	}
 	if err != nil {
-		return Pause{}, fmt.Errorf("cannot pause: %w", err)
+		return Pause{}, err
 	}
 	p := Pause{Since: time.Now().UTC().Truncate(time.Second), Reason: reason}
 	if length > 0 {
 		p.Until = p.Since.Add(length)
 	}
 	if err := os.MkdirAll(cfg.StateDir, 0o700); err != nil { // a host may be paused before its first start
-		return Pause{}, fmt.Errorf("cannot pause: %w", err)
+		return Pause{}, err
 	}
-	err = inState(cfg, func(dir apply.Dir) error { return writeJSON(dir, pauseFile, p) })
-	if err != nil {
-		return Pause{}, fmt.Errorf("cannot pause: %w", err)
-	}
-	return p, nil
+	return p, inState(cfg, func(dir apply.Dir) error { return writeJSON(dir, file, p) })
 }
 
-// endPause ends the pause and gives it, nil when none is in force.
-func endPause(cfg Config) (ended *Pause, err error) {
+// endPause ends the pause in a file and gives it, nil when none is in force.
+func endPause(cfg Config, file string) (ended *Pause, err error) {
 	err = inState(cfg, func(dir apply.Dir) error {
-		ended = readPause(dir, time.Now())
-		if err := dir.Remove(pauseFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		ended = readPause(dir, file, time.Now())
+		if err := dir.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		return dir.Sync()
@@ -109,10 +127,10 @@ func writeJSON(dir apply.Dir, name string, v any) error {
 	return writeState(dir, name, data)
 }
 
-// readPause gives the pause that is in force, nil when there is none. One that cannot
-// be read is in force: somebody wanted hands off.
-func readPause(dir apply.Dir, now time.Time) *Pause {
-	data, err := dir.Read(pauseFile, maxRequest)
+// readPause gives the pause of a file that is in force, nil when there is none. One that
+// cannot be read is in force: somebody wanted hands off.
+func readPause(dir apply.Dir, file string, now time.Time) *Pause {
+	data, err := dir.Read(file, maxRequest)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -121,7 +139,7 @@ func readPause(dir apply.Dir, now time.Time) *Pause {
 		err = json.Unmarshal(data, p)
 	}
 	if err != nil {
-		return &Pause{Reason: fmt.Sprintf("the file %s of the state directory cannot be read: %v", pauseFile, err)}
+		return &Pause{Reason: fmt.Sprintf("the file %s of the state directory cannot be read: %v", file, err)}
 	}
 	if !p.Until.IsZero() && !now.Before(p.Until) {
 		return nil
@@ -130,31 +148,60 @@ func readPause(dir apply.Dir, now time.Time) *Pause {
 }
 
 // String says it as status and log do.
-func (p *Pause) String() string {
-	text := "paused"
+func (p *Pause) String() string { return p.as("paused") }
+
+func (p *Pause) as(word string) string {
 	if !p.Until.IsZero() {
-		text += " until " + clock(p.Until)
+		word += " until " + clock(p.Until)
 	}
-	return text + ": " + p.Reason
+	return word + ": " + p.Reason
+}
+
+func (p *Pause) status() *PauseStatus {
+	if p == nil {
+		return nil
+	}
+	return &PauseStatus{Since: p.Since, Until: p.Until, Reason: p.Reason}
 }
 
 // clock is a time of day as people read it in a sentence.
 func clock(t time.Time) string { return t.Format("2006-01-02 15:04 MST") }
 
 // pause is the one that is in force now.
-func (d *daemon) pause() *Pause {
-	if d.host.State == nil { // a preview on a host where the daemon never ran
+func (h *Host) pause() *Pause { return h.pauseIn(pauseFile) }
+
+// freeze is the one that is in force now.
+func (h *Host) freeze() *Pause { return h.pauseIn(freezeFile) }
+
+func (h *Host) pauseIn(file string) *Pause {
+	if h.State == nil { // a preview on a host where the daemon never ran
 		return nil
 	}
-	return readPause(d.host.State, d.host.Now())
+	return readPause(h.State, file, h.Now())
 }
 
-// tellPause logs once that a pause is in force, and once that it is over.
+// handsOff says why nothing that drifts is corrected on this host now, "" when it is.
+func (h *Host) handsOff() string {
+	if p := h.freeze(); p != nil {
+		return "the host is " + p.as("frozen")
+	}
+	if p := h.pause(); p != nil {
+		return "the host is " + p.String()
+	}
+	return ""
+}
+
+// tellPause logs once that a pause or a freeze is in force, and once that it is over.
 func (d *daemon) tellPause() {
-	was, is := d.paused, d.pause()
-	d.paused = is
-	if is == nil && was != nil {
-		d.lookout.again(0) // for what drifted meanwhile
+	d.tellOne(&d.paused, d.host.pause(), "paused: new commits are not applied", "the pause")
+	d.tellOne(&d.frozen, d.host.freeze(), "frozen: what drifts is not corrected", "the freeze")
+}
+
+func (d *daemon) tellOne(told **Pause, is *Pause, begins, name string) {
+	was := *told
+	*told = is
+	if (is == nil) != (was == nil) {
+		d.lookout.again(0) // for what drifted meanwhile, and for what is said of it
 	}
 	switch {
 	case is != nil && (was == nil || *was != *is):
@@ -162,10 +209,10 @@ func (d *daemon) tellPause() {
 		if !is.Until.IsZero() {
 			attributes = append(attributes, "until", is.Until)
 		}
-		d.log.Warn("paused: new commits are not applied", attributes...)
+		d.log.Warn(begins, attributes...)
 	case is == nil && was != nil && !was.Until.IsZero() && !d.host.Now().Before(was.Until):
-		d.log.Info("the pause is over: its time has come", "reason", was.Reason)
+		d.log.Info(name+" is over: its time has come", "reason", was.Reason)
 	case is == nil && was != nil:
-		d.log.Info("the pause is over: a person resumes", "reason", was.Reason)
+		d.log.Info(name+" is over: a person resumes", "reason", was.Reason)
 	}
 }

@@ -210,12 +210,9 @@ func (d *daemon) writeStatus() {
 	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, d.headMade)
 	d.metrics.Stale(len(s.Stale) > 0)
 	s.Lock = d.locks.held.status()
-	if p := d.pause(); p != nil {
-		s.Paused = &PauseStatus{Since: p.Since, Until: p.Until, Reason: p.Reason}
-		d.metrics.Paused(true, p.Since)
-	} else {
-		d.metrics.Paused(false, time.Time{})
-	}
+	s.Paused, s.Frozen = d.host.pause().status(), d.host.freeze().status()
+	d.metrics.Paused(s.Paused.since())
+	d.metrics.Frozen(s.Frozen.since())
 	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unserved.list(), d.lookout.faults())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)

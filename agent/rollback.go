@@ -45,15 +45,16 @@ func RequestRollback(cfg Config, commit string) (string, error) {
 }
 
 // ErrNothingToResume says that the host follows its branch already.
-var ErrNothingToResume = errors.New("the host follows its branch: it is not paused, and nobody went back to another commit")
+var ErrNothingToResume = errors.New("the host follows its branch: it is neither paused nor frozen, and nobody went back to another commit")
 
 // Resumed is what RequestResume ended.
 type Resumed struct {
 	Pause    *Pause // nil when none was in force
+	Freeze   *Pause // the same
 	Rollback bool
 }
 
-// RequestResume ends a pause, and asks the daemon to follow the branch again after a
+// RequestResume ends a pause and a freeze, and asks the daemon to follow the branch again after a
 // rollback.
 func RequestResume(cfg Config) (Resumed, error) {
 	var ended Resumed
@@ -61,8 +62,11 @@ func RequestResume(cfg Config) (Resumed, error) {
 	if err != nil {
 		return ended, err
 	}
-	if ended.Pause, err = endPause(cfg); err != nil {
+	if ended.Pause, err = endPause(cfg, pauseFile); err != nil {
 		return ended, fmt.Errorf("cannot end the pause: %w", err)
+	}
+	if ended.Freeze, err = endPause(cfg, freezeFile); err != nil {
+		return ended, fmt.Errorf("cannot end the freeze: %w", err)
 	}
 	_, err = os.Stat(filepath.Join(cfg.StateDir, rollbackFile))
 	if ended.Rollback = l.Pin != nil || !errors.Is(err, fs.ErrNotExist); ended.Rollback {

@@ -84,6 +84,7 @@ type Status struct {
 	Held     *HeldStatus     `json:"held,omitempty"`     // nil when the agent acts
 	Rollback *RollbackStatus `json:"rollback,omitempty"` // nil when the host follows its branch
 	Paused   *PauseStatus    `json:"paused,omitempty"`   // nil when new commits are applied
+	Frozen   *PauseStatus    `json:"frozen,omitempty"`   // nil when what drifts is corrected
 	Deferred *DeferredStatus `json:"deferred,omitempty"` // the target commit, when it is kept back for now
 	Except   []string        `json:"except,omitempty"`   // checks that failed before the good commit and still did after it
 
@@ -169,11 +170,19 @@ type LockStatus struct {
 	Since   time.Time `json:"since,omitzero"`    // it was first seen then
 }
 
-// PauseStatus says that a person keeps new commits off the host.
+// PauseStatus says that a person keeps new commits, or corrections, off the host.
 type PauseStatus struct {
 	Since  time.Time `json:"since,omitzero"`
 	Until  time.Time `json:"until,omitzero"` // zero: until somebody says resume
 	Reason string    `json:"reason"`
+}
+
+// since is what metrics say of it.
+func (p *PauseStatus) since() (on bool, since time.Time) {
+	if p == nil {
+		return false, time.Time{}
+	}
+	return true, p.Since
 }
 
 // DeferredStatus is a commit that would be applied, and what it would do.

@@ -50,6 +50,7 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 		}
 	}
 	w.units(n)
+	h.leaveDrift(&w, n)
 	return w
 }
 

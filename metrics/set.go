@@ -71,6 +71,8 @@ type Set struct {
 	deferred    prometheus.Gauge
 	paused      prometheus.Gauge
 	since       prometheus.Gauge
+	frozen      prometheus.Gauge
+	frozenSince prometheus.Gauge
 	reverts     *prometheus.CounterVec
 	unitJobs    *prometheus.CounterVec
 	drift       *prometheus.GaugeVec
@@ -108,9 +110,11 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		deferred: gauge("deferred", "1 while the newest commit would be applied, and a pause or a maintenance window keeps it back."),
 		paused:   gauge("paused", "1 while a person keeps new commits off the host."),
 		since:    gauge("paused_since_timestamp_seconds", "When the pause began that is in force; 0 without one."),
+		frozen:   gauge("frozen", "1 while a person has what drifts left as it is."),
 		reverts:  counter("reverts_total", "Commits that were put back, by what failed.", "reason"),
 		unitJobs: counter("unit_jobs_total", "Jobs that systemd was asked for, by its answer.", "verb", "result"),
 
+		frozenSince: gauge("frozen_since_timestamp_seconds", "When the freeze began that is in force; 0 without one."),
 		drift:       gauges("drift", "Paths and units that are not as the good commit left them.", "kind"),
 		corrections: counter("corrections_total", "Paths and units that drifted and were put back to the good commit.", "kind"),
 
@@ -128,7 +132,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	s.commits.set("", "", "")
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
-		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.reverts, s.unitJobs, s.drift, s.corrections,
+		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.frozen, s.frozenSince, s.reverts, s.unitJobs, s.drift, s.corrections,
 		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.originUp, s.originContact)
 	return s
 }
@@ -197,12 +201,17 @@ func (s *Set) Standing(now Standing) {
 }
 
 // Paused says whether a person keeps new commits off the host, and since when.
-func (s *Set) Paused(on bool, since time.Time) {
-	setBool(s.paused, on)
+func (s *Set) Paused(on bool, since time.Time) { setSince(s.paused, s.since, on, since) }
+
+// Frozen says whether a person has what drifts left as it is, and since when.
+func (s *Set) Frozen(on bool, since time.Time) { setSince(s.frozen, s.frozenSince, on, since) }
+
+func setSince(state, began prometheus.Gauge, on bool, since time.Time) {
+	setBool(state, on)
 	if since.IsZero() {
-		s.since.Set(0)
+		began.Set(0)
 	}
-	setTime(s.since, since)
+	setTime(began, since)
 }
 
 // Reverted counts a commit that was put back because of a step that could not be

@@ -51,6 +51,7 @@ func lived(s *Set) {
 	s.Commits(Commits{Target: "bbbb", Applied: "aaaa", Good: "aaaa"})
 	s.Standing(Standing{Rejected: true})
 	s.Paused(true, start)
+	s.Frozen(true, start)
 	s.Phase("watching")
 	s.Head(start)
 	s.Stale(true)

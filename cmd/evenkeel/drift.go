@@ -37,7 +37,7 @@ Exit codes:
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it for scripts, without contents")
-	cmd.AddCommand(driftShowCommand(u, config), driftAdoptCommand(u, config))
+	cmd.AddCommand(driftShowCommand(u, config), driftAdoptCommand(u, config), freezeCommand(u, config))
 	return cmd
 }
 
@@ -82,9 +82,9 @@ func driftShowCommand(u ui, config *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "show [PATH]",
 		Short: "print what somebody had written at a path before it was corrected",
-		Long: `Prints what stood at PATH before the last correction of it. Without PATH it lists
-all that is kept: the last ten, at most 4 MiB. Of secret files nothing is kept. Needs
-root.
+		Long: `Prints what stood at PATH before the last correction of it, or before a commit took
+its place. Without PATH it lists all that is kept: the last ten of each path, at most
+500 and 4 MiB. Of secret files nothing is kept. Needs root.
 
 Exit codes:
   0  printed

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -11,8 +10,6 @@ import (
 )
 
 func pauseCommand(u ui, config *string) *cobra.Command {
-	var length time.Duration
-	var reason string
 	cmd := &cobra.Command{
 		Use:   "pause",
 		Short: "keep new commits off this host for a time",
@@ -20,7 +17,7 @@ func pauseCommand(u ui, config *string) *cobra.Command {
 for the time of --for. They are still fetched, and "evenkeel status" says what they
 would do. What is open goes on: a commit on probation comes to its verdict, and one
 that fails goes back. A pause outlasts restarts of the daemon and of the host, and
-replaces one that is in force. "evenkeel sync --now" lets a commit in all the same.
+replaces one that is in force. What drifts is not corrected either. "evenkeel sync --now" lets a commit in all the same.
 Needs root.
 
 Exit codes:
@@ -28,31 +25,58 @@ Exit codes:
   1  the same, but the daemon does not run: it starts paused
   2  the host is not paused`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if cmd.Flags().Changed("for") && length < time.Second {
-				return failed(fmt.Errorf("cannot pause for %s", length), "say how long, such as --for 2h, or leave it out")
-			}
-			if reason == "" {
-				return failed(errors.New("cannot pause without a reason"), "say --reason TEXT: who looks at this host next must know why")
-			}
-			cfg, err := loadConfig(*config)
-			if err != nil {
-				return err
-			}
-			p, err := agent.RequestPause(cfg, length, reason)
-			if err != nil {
-				return failed(err, "")
-			}
-			end := "until \"evenkeel resume\""
-			if !p.Until.IsZero() {
-				end = "until " + clockOrNothing(p.Until)
-			}
-			return asked(u, "paused "+end)
-		},
 	}
+	handsOff(cmd, u, config, "pause", "paused", agent.RequestPause)
+	return cmd
+}
+
+func freezeCommand(u ui, config *string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "freeze",
+		Short: "leave what drifts on this host as it is for a time",
+		Long: `Corrects nothing that drifts on this host, whatever the repository says: until
+"evenkeel resume", or for the time of --for. Drift is told of as ever, and new commits
+come. A commit leaves a drifted place alone in which it asks for nothing new. A freeze
+outlasts restarts of the daemon and of the host, and replaces one that is in force.
+Needs root.
+
+Exit codes:
+  0  what drifts stays from now on
+  1  the same, but the daemon does not run: it starts frozen
+  2  the host is not frozen`,
+		Args: cobra.NoArgs,
+	}
+	handsOff(cmd, u, config, "freeze", "frozen", agent.RequestFreeze)
+	return cmd
+}
+
+// handsOff gives a verb what all have that keep the daemon off the host for a time.
+func handsOff(cmd *cobra.Command, u ui, config *string, verb, done string, request func(agent.Config, time.Duration, string) (agent.Pause, error)) {
+	var length time.Duration
+	var reason string
 	cmd.Flags().DurationVar(&length, "for", 0, "how long, such as 2h; without it until \"evenkeel resume\"")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at this host next")
-	return cmd
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		if cmd.Flags().Changed("for") && length < time.Second {
+			return failed(fmt.Errorf("cannot %s for %s", verb, length), "say how long, such as --for 2h, or leave it out")
+		}
+		if reason == "" {
+			return failed(fmt.Errorf("cannot %s without a reason", verb), "say --reason TEXT: who looks at this host next must know why")
+		}
+		cfg, err := loadConfig(*config)
+		if err != nil {
+			return err
+		}
+		p, err := request(cfg, length, reason)
+		if err != nil {
+			return failed(err, "")
+		}
+		end := "until \"evenkeel resume\""
+		if !p.Until.IsZero() {
+			end = "until " + clockOrNothing(p.Until)
+		}
+		return asked(u, done+" "+end)
+	}
 }
 
 // clockOrNothing is a time to come, with its date: a pause may outlast the day.

@@ -60,13 +60,14 @@ Exit codes:
 func resumeCommand(u ui, config *string) *cobra.Command {
 	return &cobra.Command{
 		Use:   "resume",
-		Short: "end a pause, and follow the branch again after a rollback",
-		Long: `Ends a pause and a rollback, and says which of them it ended: the newest commit of
-the branch is applied, unless it failed here before. Needs root.
+		Short: "end a pause or a freeze, and follow the branch again after a rollback",
+		Long: `Ends a pause, a freeze and a rollback, and says which of them it ended: the newest
+commit of the branch is applied, unless it failed here before, and what drifted is
+corrected. Needs root.
 
 Exit codes:
   0  the daemon was asked
-  1  there is neither a pause nor a rollback to end; or the daemon does not run: it
+  1  there is no pause, freeze or rollback to end; or the daemon does not run: it
      reads the request when it starts
   2  the request could not be written`,
 		Args: cobra.NoArgs,
@@ -84,6 +85,9 @@ Exit codes:
 			}
 			if p := ended.Pause; p != nil {
 				u.say("ended the pause of %s: %s", ago(time.Now(), p.Since), p.Reason)
+			}
+			if p := ended.Freeze; p != nil {
+				u.say("ended the freeze of %s: %s", ago(time.Now(), p.Since), p.Reason)
 			}
 			if ended.Rollback {
 				return asked(u, "asked to end the rollback and to follow the branch again")

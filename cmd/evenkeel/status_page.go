@@ -159,6 +159,9 @@ func facts(b *strings.Builder, s agent.Status, now time.Time) {
 	if p := s.Paused; p != nil {
 		row("paused", "since %s%s: %s", ago(now, p.Since), prefixed(" until ", clockOrNothing(p.Until)), p.Reason)
 	}
+	if p := s.Frozen; p != nil {
+		row("frozen", "since %s%s: %s", ago(now, p.Since), prefixed(" until ", clockOrNothing(p.Until)), p.Reason)
+	}
 	if l := s.Lock; l != nil {
 		who := "somebody"
 		if l.PID > 0 {

@@ -52,6 +52,9 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 	case s.Paused != nil:
 		return bad("PAUSED: since %s%s: %s; the host stays at %s%s. To go on: \"evenkeel resume\".",
 			ago(now, s.Paused.Since), prefixed(" until ", clockOrNothing(s.Paused.Until)), s.Paused.Reason, before(s), keptBack(s))
+	case s.Frozen != nil:
+		return bad("FROZEN: since %s%s: %s; the host is at %s%s, and what drifts stays. To go on: \"evenkeel resume\".",
+			ago(now, s.Frozen.Since), prefixed(" until ", clockOrNothing(s.Frozen.Until)), s.Frozen.Reason, before(s), drifts(s))
 	case len(s.Stale) > 0:
 		return bad("STALE: %s; the host stays at %s.", strings.Join(s.Stale, ", and "), before(s))
 	case s.ContactError != "" && s.Good == nil:

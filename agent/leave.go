@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"maps"
+	"slices"
+
+	"evenkeel/agent/plan"
+)
+
+// A commit changes what it asks for anew. What drifted elsewhere and is not to be
+// corrected, because the repository says so or a person froze the host, outlasts it:
+// else the first commit about something else would take away what somebody needs.
+
+// leaveDrift lets a commit leave such places as they are. What it asks for there goes to
+// wanted.leaves: that is what they drift from.
+func (h *Host) leaveDrift(w *wanted, n now) {
+	good, frozen := h.Ledger.Good, h.freeze() != nil
+	if good == nil {
+		return
+	}
+	w.leaves = plan.State{Paths: map[string]plan.Path{}, Units: map[string]plan.Unit{}}
+	for p, asked := range w.target.State.Paths {
+		if good.State.Paths[p] == asked && (frozen || onDrift(w.target.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n) {
+			w.leavePath(p, n)
+		}
+	}
+	if frozen {
+		for _, name := range slices.Sorted(maps.Keys(good.Services)) {
+			if h.staysDown(name, w, n) {
+				w.leaveUnit(name, func(u *plan.Unit) { u.Active = false })
+			}
+		}
+	}
+	if len(w.leaves.Paths) > 0 {
+		w.readWhatIsLeft(n)
+	}
+	if len(w.leaves.Paths)+len(w.leaves.Units) == 0 {
+		w.leaves = plan.State{}
+	}
+}
+
+// hasDrifted reports whether something else stands at a path of ours than is asked for,
+// and no attempt that is open has to do with it. A directory that is gone is made anew,
+// because what is below may be asked for.
+func (h *Host) hasDrifted(p string, asked plan.Path, n now) bool {
+	is := n.state.Paths[p]
+	_, ours := h.Ledger.Owned[p]
+	return ours && is != asked && h.before(p, n) == is && (asked.Kind != plan.Directory || is.Kind == plan.Directory)
+}
+
+// staysDown reports whether a service is down, and the commit asks for nothing of it that
+// the good one did not.
+func (h *Host) staysDown(name string, w *wanted, n now) bool {
+	was, asked := h.Ledger.Good.State.Units[name], w.to.Units[name]
+	is, detail := n.state.Units[name], n.details[name]
+	if !asked.Active || !was.Active || is.Active || is.Moving || detail.Job != "" || !maps.Equal(was.Inputs, asked.Inputs) {
+		return false
+	}
+	if h.Open != nil {
+		if _, disturbed := h.Open.Suspect[name]; disturbed {
+			return false
+		}
+	}
+	_, down := h.unitDown(name, detail, n)
+	return down
+}
+
+func (w *wanted) leavePath(p string, n now) {
+	w.leaves.Paths[p] = w.target.State.Paths[p]
+	if at, there := n.state.Paths[p]; there {
+		w.to.Paths[p] = at
+	} else {
+		delete(w.to.Paths, p)
+	}
+}
+
+// leaveUnit changes what is wanted of a unit, and remembers what the commit asks.
+func (w *wanted) leaveUnit(name string, change func(*plan.Unit)) {
+	u := w.to.Units[name]
+	if _, known := w.leaves.Units[name]; !known {
+		w.leaves.Units[name] = u
+	}
+	u.Inputs = maps.Clone(u.Inputs)
+	change(&u)
+	w.to.Units[name] = u
+}
+
+// readWhatIsLeft: that a path stays as it is is no reason to restart what has read
+// something else; and what is started reads what stands there.
+func (w *wanted) readWhatIsLeft(n now) {
+	readers := map[string][]string{}
+	for _, name := range slices.Sorted(maps.Keys(w.to.Units)) {
+		for p := range w.leaves.Paths {
+			if _, reads := w.to.Units[name].Inputs[p]; reads {
+				readers[name] = append(readers[name], p)
+			}
+		}
+		for _, p := range readers[name] {
+			w.leaveUnit(name, func(u *plan.Unit) {
+				if read, known := n.state.Units[name].Inputs[p]; known {
+					u.Inputs[p] = read
+				} else {
+					u.Inputs[p] = w.to.Paths[p].Fingerprint()
+				}
+			})
+		}
+	}
+	for _, step := range plan.Diff(n.state, w.to, nil).Steps() {
+		for _, p := range readers[step.Unit] {
+			if startsAnew(step) {
+				w.leaveUnit(step.Unit, func(u *plan.Unit) { u.Inputs[p] = w.to.Paths[p].Fingerprint() })
+			}
+		}
+	}
+}
+
+// asked is what the commit of an attempt asks for, also where it left drift alone.
+func (a *Attempt) asked() plan.State {
+	if len(a.Leaves.Paths)+len(a.Leaves.Units) == 0 {
+		return a.After
+	}
+	s := plan.State{Paths: maps.Clone(a.After.Paths), Units: maps.Clone(a.After.Units)}
+	maps.Copy(s.Paths, a.Leaves.Paths)
+	maps.Copy(s.Units, a.Leaves.Units)
+	return s
+}
