@@ -182,6 +182,7 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 	}
 	d.tellDrift(found.list)
 	if len(found.corrections()) == 0 || h.Ledger.Hold != nil {
+		d.told = ""
 		return Outcome{}
 	}
 	d.calm.begin()
@@ -195,6 +196,7 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 		d.lookout.again(driftPatience)
 		return Outcome{}
 	}
+	d.told = ""
 	d.lookout.again(0)
 	return outcome
 }
@@ -204,7 +206,10 @@ const driftPatience = 5 * time.Second
 
 // correctLater ends a look whose corrections wait for somebody.
 func (d *daemon) correctLater(reason string) Outcome {
-	d.log.Info("drift is not corrected yet", "waiting", reason)
+	if reason != d.told {
+		d.log.Info("drift is not corrected yet", "waiting", reason)
+	}
+	d.told = reason
 	d.lookout.again(driftPatience)
 	return Outcome{}
 }

@@ -69,6 +69,7 @@ type daemon struct {
 	waiting    []string
 	patience   patience // of commits with what others do
 	calm       patience // of corrections
+	told       string   // what corrections wait for, as the log has it
 	locks      lockWatch
 	warnings   []string
 	candidate  *candidate // newer than the attempt that is watched

@@ -47,11 +47,12 @@ func (d *daemon) tellDrift(list []Deviation) {
 	for _, kind := range []DriftKind{DriftFile, DriftLink, DriftDirectory, DriftUnit} {
 		d.metrics.Drift(string(kind), counts[string(kind)])
 	}
+	beside := d.lookout.sawPackages() && d.fillPackageFiles()
 	more := max(len(shown)-maxShownDrift, 0)
 	shown = shown[:len(shown)-more]
 	same := false
 	d.board.change(func(s *Status) {
-		same = slices.Equal(s.Drift, shown) && s.DriftMore == more && s.DriftFault == ""
+		same = slices.Equal(s.Drift, shown) && s.DriftMore == more && s.DriftFault == "" && !beside
 		s.Drift, s.DriftMore, s.DriftFault = shown, more, ""
 	})
 	if !same {

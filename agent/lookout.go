@@ -13,6 +13,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"evenkeel/agent/apply"
 	"evenkeel/units"
 )
 
@@ -50,6 +51,7 @@ type lookout struct {
 	paths   map[uint64]struct{} // hashes of what matters: a path that only looks like one costs one look
 	watched map[string]struct{} // directories
 	fault   string              // why changes may be seen late, "" when they are not
+	beside  bool                // a package manager left something beside a path
 	lost    int                 // how often the kernel had more to say than it could keep
 }
 
@@ -207,17 +209,32 @@ func (l *lookout) isBlind() bool {
 	return l.paths == nil
 }
 
-// matters reports whether an event is about a path of the good commit, or a directory
-// on the way to one.
+// matters reports whether an event is about a path of the good commit, a directory on the
+// way to one, or what a package manager left beside one.
 func (l *lookout) matters(name string) bool {
 	name = path.Clean(name) // what is in the root has two slashes
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	of := apply.BesideOf(name)
+	if _, ours := l.paths[l.hash(of)]; ours && of != "" {
+		l.beside = true
+		return true
+	}
 	if _, ours := l.paths[l.hash(name)]; ours {
 		return true
 	}
 	_, ours := l.paths[l.hash(path.Dir(name)+"/*")]
 	return ours
+}
+
+// sawPackages reports whether a package manager has left something beside a path since
+// it was asked last.
+func (l *lookout) sawPackages() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	saw := l.beside
+	l.beside = false
+	return saw
 }
 
 func (l *lookout) overflowed() {

@@ -81,6 +81,7 @@ func TestLookoutPassesOverWhatIsNotManaged(t *testing.T) {
 	l.follow([]string{filepath.Join(dir, "a.conf")}, []string{filepath.Join(dir, "x.d")}, nil)
 	for name, want := range map[string]bool{
 		"a.conf": true, "": true, "x.d": true, "x.d/any": true,
+		"a.conf.dpkg-dist": true, "a.conf.rpmnew": true, "b.conf.dpkg-dist": false,
 		"b.conf": false, ".a.conf.swp": false, ".a.conf.evenkeel+": false, "x.d/any/deeper": false,
 	} {
 		if got := l.matters(filepath.Join(dir, name)); got != want {

@@ -173,10 +173,17 @@ func only(names []string, listed map[string]int) []string {
 	return out
 }
 
-// fillPackageFiles looks for what package managers left beside managed files.
-func (d *daemon) fillPackageFiles() {
+// fillPackageFiles looks for what package managers left beside managed files, and reports
+// whether that is news.
+func (d *daemon) fillPackageFiles() bool {
 	list := d.host.beside()
-	d.board.change(func(s *Status) { s.PackageFiles = list[:min(len(list), maxPackageFiles)] })
+	list = list[:min(len(list), maxPackageFiles)]
+	same := false
+	d.board.change(func(s *Status) {
+		same = slices.Equal(s.PackageFiles, list)
+		s.PackageFiles = list
+	})
+	return !same
 }
 
 // tellCommit adds to the status what the commit says of itself.

@@ -104,6 +104,15 @@ func besideSuffixes() []string {
 	return []string{".dpkg-dist", ".dpkg-new", ".dpkg-old", ".ucf-dist", ".ucf-new", ".ucf-old", ".rpmnew", ".rpmsave", ".rpmorig"}
 }
 
+// BesideOf gives the path beside which a package manager has left a version, "" when a
+// file has no name of that kind.
+func BesideOf(file string) string {
+	if suffix := path.Ext(file); slices.Contains(besideSuffixes(), suffix) {
+		return strings.TrimSuffix(file, suffix)
+	}
+	return ""
+}
+
 // Beside lists, sorted, the files that a package manager left beside the given
 // paths.
 func Beside(disk FS, paths []string) []string {
@@ -115,11 +124,10 @@ func Beside(disk FS, paths []string) []string {
 		}
 		byDir[dir][path.Base(p)] = true
 	}
-	suffixes := besideSuffixes()
 	var list []string
 	for dir, bases := range byDir {
 		for _, name := range namesIn(disk, dir) {
-			if bases[strings.TrimSuffix(name, path.Ext(name))] && slices.Contains(suffixes, path.Ext(name)) {
+			if of := BesideOf(name); of != "" && bases[of] {
 				list = append(list, path.Join(dir, name))
 			}
 		}
