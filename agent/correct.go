@@ -147,6 +147,7 @@ func (h *Host) finishCorrection() error {
 		return err
 	}
 	h.Open = nil
+	h.countCorrected(a)
 	if unfinished != nil {
 		h.Log.Warn("what was corrected stays beside the managed files for now", "err", unfinished)
 		a.unfinished = true
@@ -157,6 +158,21 @@ func (h *Host) finishCorrection() error {
 		h.Log.Warn("the record of a finished correction stays for now", "err", err)
 	}
 	return nil
+}
+
+// countCorrected counts what a correction put right, also one that an earlier process
+// began.
+func (h *Host) countCorrected(a *Attempt) {
+	if h.Corrected == nil {
+		return
+	}
+	for _, name := range a.Corrects {
+		kind := DriftUnit
+		if at, isPath := h.Ledger.Good.State.Paths[name]; isPath {
+			kind = kindOf(at.Kind)
+		}
+		h.Corrected(kind)
+	}
 }
 
 // someOf names a few.
@@ -236,11 +252,7 @@ func (d *daemon) correct(ctx context.Context, found drift) (Outcome, error) {
 		return d.correctLater(held.String()), nil
 	}
 	found, outcome, err := d.host.correct(ctx, content)
-	if outcome.Result == ResultCorrected {
-		for _, x := range found.corrections() {
-			d.metrics.Corrected(string(x.Kind))
-		}
-	} else {
+	if outcome.Result != ResultCorrected {
 		d.tellDrift(found.list)
 	}
 	return outcome, err

@@ -179,6 +179,7 @@ func (d *daemon) adopt(w wanted) Outcome {
 	}
 	l.Good.Drift = w.target.Drift
 	l.Good.Secret = w.target.Secret // what was in clear may be encrypted now, with the same bytes
+	d.host.forgetSecrets()
 	l.Key, l.Roles, l.Hold = w.key, w.target.Roles, nil
 	if err := l.save(d.host.State); err != nil {
 		return failed(err)

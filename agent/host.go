@@ -46,6 +46,8 @@ type Host struct {
 
 	Reverted func(cause Cause) // counts the attempts that are taken back
 
+	Corrected func(kind DriftKind) // counts what drifted and was put right
+
 	AtOnce    int           // how many jobs of one wave run side by side; one when it is zero
 	Probation time.Duration // how long a commit must prove itself at least
 	Guard     plan.Service  // what must still be reached after an apply

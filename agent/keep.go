@@ -33,6 +33,7 @@ func (h *Host) finishKeep(except []string) error {
 	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
 	l.Owned, l.Found, l.Roles, l.Key = a.Owned, a.Found, a.Roles, a.Key
 	l.Hold, l.Approved, l.CameUp = nil, nil, nil
+	h.forgetSecrets()
 	l.Corrections = nil // another commit, another try
 	delete(l.Tries, a.Commit)
 	for name, run := range l.Runs {

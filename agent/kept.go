@@ -120,6 +120,28 @@ func (h *Host) tooMuch(found drift) (names []string) {
 	return names
 }
 
+// forgetSecrets lets go of what is kept of paths that hold secrets by now: somebody may
+// have written one there in clear first.
+func (h *Host) forgetSecrets() {
+	if len(h.Ledger.Good.Secret) == 0 {
+		return
+	}
+	list, err := listKept(h.State)
+	for _, k := range list {
+		for p, secret := range h.Ledger.Good.Secret {
+			if secret && strings.HasSuffix(k.file, "."+h.keptOf(p)) {
+				err = errors.Join(err, h.State.Remove(k.file))
+			}
+		}
+	}
+	if err != nil {
+		h.Log.Warn("what is kept of paths that are secret now stays in the state directory", "err", err)
+	}
+}
+
+// keptOf ends the names of the files that keep something of a path.
+func (h *Host) keptOf(p string) string { return h.index.Key.Digest([]byte(p))[:16] }
+
 // sizeOf is how large the file at a path is, 0 when nobody can tell.
 func (h *Host) sizeOf(p string) int64 {
 	dir, err := h.Disk.OpenDir(path.Dir(p))
@@ -148,7 +170,7 @@ func (h *Host) keepOne(k Kept) error {
 	if len(list) > 0 {
 		number = list[len(list)-1].number() + 1
 	}
-	digest := h.index.Key.Digest([]byte(k.Path))[:16]
+	digest := h.keptOf(k.Path)
 	data, err := json.Marshal(k)
 	if err != nil {
 		return err

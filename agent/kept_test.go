@@ -136,3 +136,23 @@ func TestCommitThatComesDuringAPauseDoesNotLoseWhatAPersonWrote(t *testing.T) {
 		t.Errorf("kept is %+v, %v", list, err)
 	}
 }
+
+// TestWhatWasWrittenInClearGoesWhenThePathBecomesASecret: no secret is in the state
+// directory.
+func TestWhatWasWrittenInClearGoesWhenThePathBecomesASecret(t *testing.T) {
+	w, target := keptWorld(t, nil)
+	w.disk.Overwrite("/etc/db.conf", "password\n")
+	w.disk.Overwrite("/etc/motd", "by hand\n")
+	if _, outcome := putRight(t, mustHost(t, w), target); outcome.Result != ResultCorrected {
+		t.Fatalf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	next := (&spec{db: 1, app: 1, dbConf: 2, appConf: 1, vendorConf: 1, motd: 1, deep: 1, link: 1, dir: 1}).target("next", w)
+	next.Secret = map[string]bool{"/etc/db.conf": true}
+	h := mustHost(t, w)
+	if outcome, err := deployTarget(h, next); err != nil || outcome.Result != ResultGood {
+		t.Fatalf("the next commit ends as %q: %s %v", outcome.Result, outcome.Reason, err)
+	}
+	if list, err := readAllKept(h.State); err != nil || len(list) != 1 || list[0].Path != "/etc/motd" {
+		t.Errorf("kept is %+v, %v", list, err)
+	}
+}

@@ -31,7 +31,7 @@ type Standing struct {
 const other = "other"
 
 func results() []string {
-	return []string{"unchanged", "good", "refused", "waiting", "rejected", "undone", "superseded", "watching", "held", "deferred", "failed", other}
+	return []string{"unchanged", "good", "refused", "waiting", "rejected", "undone", "superseded", "watching", "held", "deferred", "corrected", "failed", other}
 }
 
 func stages() []string {
