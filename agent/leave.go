@@ -74,6 +74,12 @@ func (w *wanted) leavePath(p string, n now) {
 	}
 }
 
+// leavesAlone reports whether what drifted at a path stays.
+func (w *wanted) leavesAlone(p string) bool {
+	_, left := w.leaves.Paths[p]
+	return left
+}
+
 // leaveUnit changes what is wanted of a unit, and remembers what the commit asks.
 func (w *wanted) leaveUnit(name string, change func(*plan.Unit)) {
 	u := w.to.Units[name]

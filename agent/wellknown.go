@@ -41,6 +41,9 @@ func (h *Host) wellKnown(ctx context.Context, w *wanted, n *now) error {
 		}
 		for _, p := range files {
 			reads[name].Inputs[p] = w.to.Paths[p].Fingerprint()
+			if read, known := h.Ledger.Runs[name].Inputs[p]; known && w.leavesAlone(p) {
+				reads[name].Inputs[p] = read
+			}
 			reads[name].Soft[p] = k.Verb == units.Reload
 		}
 	}

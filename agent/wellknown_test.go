@@ -109,3 +109,14 @@ func TestAFileThatGoesIsReadNoMore(t *testing.T) {
 		t.Errorf("the steps are %q, want %q", got, want)
 	}
 }
+
+// TestProgramOfTheSystemIsNotRestartedForWhatStays: a commit about the motd had journald
+// take over what somebody had only written down, and is to be left alone.
+func TestProgramOfTheSystemIsNotRestartedForWhatStays(t *testing.T) {
+	h, w, n := wellKnownHost()
+	h.Ledger.Runs = map[string]Started{"systemd-journald.service": {Invocation: "1", Inputs: map[string]string{journaldConf: "as Git has it"}}}
+	w.leaves.Paths = map[string]plan.Path{journaldConf: {Kind: plan.File}}
+	if got := wellKnownSteps(t, h, w, n); got != "" {
+		t.Errorf("the steps are %q", got)
+	}
+}
