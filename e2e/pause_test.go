@@ -71,30 +71,6 @@ func TestCommitWaitsForItsWindowAndTheDaemonWakesAtTheOpening(t *testing.T) {
 	})
 }
 
-// A window that closes in the middle of a probation does not stop it. Here it is
-// the repository's.
-func TestWindowThatClosesInTheMiddleOfAProbation(t *testing.T) {
-	onEachRelease(t, func(t *testing.T, h *lab.Host) {
-		s := newSite(t, h)
-		s.settled()
-		closes := s.closing("2m")
-		s.repo.Edit("hosts/web-1.yaml", "hello from the first of them", "good morning")
-		commit := s.repo.Commit("another greeting")
-		s.waitStatus("the probation", func(st status) bool { return st.Stage == "watching" && st.Applied.Commit == commit })
-		s.begun(closes)
-		s.waitLong("the commit to be good", func(st status) bool { return st.idle(commit) && st.Good.Commit == commit })
-		s.ended(closes)
-		s.answers("good morning, this is test")
-
-		s.repo.Edit("hosts/web-1.yaml", "good morning", "good night")
-		late := s.repo.Commit("too late")
-		s.waitStatus("the next commit to wait", func(st status) bool { return st.idle(late) && st.Deferred != nil })
-		s.answers("good morning, this is test")
-		h.Must("evenkeel", "sync", "--now", "--reason", "the night shift wants it")
-		s.waitStatus("it to go in all the same", func(st status) bool { return st.Stage == "watching" && st.Applied.Commit == late })
-	})
-}
-
 // A commit that fails after its window has closed goes back at once.
 func TestRevertDoesNotWaitForAWindow(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, h *lab.Host) {
@@ -125,17 +101,10 @@ func (s *site) closing(probation string) time.Time {
 	return closes
 }
 
-// begun and ended say that a test was about what it is meant to be about.
+// begun says that a test is about what it is meant to be about.
 func (s *site) begun(closes time.Time) {
 	s.t.Helper()
 	if now := time.Now(); !now.Before(closes) {
 		s.t.Fatalf("the commit began at %s, when the window had closed at %s", now, closes)
-	}
-}
-
-func (s *site) ended(closes time.Time) {
-	s.t.Helper()
-	if now := time.Now(); now.Before(closes) {
-		s.t.Fatalf("the attempt ended at %s, before the window closed at %s", now, closes)
 	}
 }

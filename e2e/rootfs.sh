@@ -5,6 +5,9 @@
 #
 #   e2e/rootfs.sh [NAME...]          default: bookworm trixie trixie-fleet
 #
+# Beside them, in debs/RELEASE/SET, are packages that tests install on hosts, which
+# have no way to an archive.
+#
 # They are kept in ${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs, and made only
 # when they are missing or when this script asks for something else than it did.
 # A half-made one is never seen: each is built beside its place, then renamed.
@@ -15,6 +18,7 @@ readonly recipe=1 # raise it when what is built below changes
 readonly packages=systemd,systemd-sysv,dbus,ca-certificates,procps,iproute2
 readonly servers=nginx-light,python3,postgresql,redis-server,prometheus-node-exporter
 readonly cache=${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs
+readonly debs=${EVENKEEL_CACHE:-/var/cache/evenkeel}/debs
 readonly patience=900 # seconds, for one root file system
 
 say() { echo "rootfs: $*" >&2; }
@@ -68,6 +72,30 @@ build() {
 	echo "$recipe" >"$root/.evenkeel-recipe"
 }
 
+# fetch downloads what a root file system lacks of some packages, with all that
+# they need: fetch RELEASE SET PACKAGE...
+fetch() {
+	local release=$1 set=$2 root=$cache/$1 place=$debs/$1/$2 half=$debs/.$1.half stamp options
+	shift 2
+	# Another root file system may have other versions of what they need.
+	stamp="$* $(sha256sum <"$root/var/lib/dpkg/status")"
+	if [ "$(cat "$place/.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
+	say "fetching $* for $release"
+	rm -rf "$half"
+	mkdir -p "$half/lists/partial" "$half/debs/partial" "$half/none"
+	echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(mirror) $release main" >"$half/sources"
+	options=(-q -o "Dir::Etc::SourceList=$half/sources" -o "Dir::Etc::SourceParts=$half/none"
+		-o "Dir::State::Lists=$half/lists" -o "Dir::State::Status=$root/var/lib/dpkg/status"
+		-o "Dir::Cache::Archives=$half/debs" -o Dir::Cache::pkgcache= -o Dir::Cache::srcpkgcache=)
+	timeout "$patience" apt-get "${options[@]}" update >&2
+	timeout "$patience" apt-get "${options[@]}" install -y --no-install-recommends --download-only "$@" >&2
+	rm -rf "$half/debs/partial" "$half/debs/lock" "$place"
+	echo "$stamp" >"$half/debs/.stamp"
+	mkdir -p "${place%/*}"
+	mv -T "$half/debs" "$place"
+	rm -rf "$half"
+}
+
 make_one() {
 	local release=$1 root=$cache/$1 half
 	if [ "$(cat "$root/.evenkeel-recipe" 2>/dev/null)" = "$recipe" ]; then
@@ -92,4 +120,11 @@ if ! flock -w $((2 * patience)) 9; then
 	exit 1
 fi
 if [ $# -eq 0 ]; then set -- bookworm trixie trixie-fleet; fi
-for name; do make_one "$name" 9>&-; done
+for name; do
+	make_one "$name" 9>&-
+	case $name in bookworm | trixie)
+		fetch "$name" nginx nginx-light 9>&-
+		fetch "$name" rpm rpm 9>&-
+		;;
+	esac
+done

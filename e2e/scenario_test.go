@@ -140,6 +140,7 @@ type scenario struct {
 	ids     map[string]string // commits by their names in the story
 	newest  string            // id of the last one
 	begin   time.Time
+	closes  time.Time    // @CLOSES@, once somebody has named it
 	files   lab.Snapshot // when it was marked, and so on
 	running map[string]unitState
 	before  map[string]unitState // what ran when the last commit came
@@ -216,7 +217,14 @@ func (s *scenario) play(h *lab.Host) {
 
 // placed puts in what a story cannot know.
 func (s *scenario) placed(text string) string {
-	return strings.NewReplacer("@GATEWAY@", theLab.Gateway().String(), "@REPO@", s.server.URL()).Replace(text)
+	if strings.Contains(text, "@CLOSES@") && s.closes.IsZero() {
+		s.closes = turn(20 * time.Second)
+	}
+	return strings.NewReplacer(
+		"@GATEWAY@", theLab.Gateway().String(), "@REPO@", s.server.URL(),
+		"@CLOSES@", s.closes.Format("15:04"), "@OPENED@", s.closes.Add(-time.Hour).Format("15:04"),
+		"@PAST-CLOSING@", (time.Until(s.closes) + 8*time.Second).Round(time.Second).String(),
+	).Replace(text)
 }
 
 // verbs are the commands. Each gives what is not as it shall be, "" for nothing.
@@ -254,6 +262,8 @@ func (s *scenario) verbs() map[string]func(rest string) string {
 		},
 		"reboot":   func(string) string { s.host.Reboot(); return "" },
 		"powercut": func(string) string { s.host.PowerCut(); s.host.Boot(); return "" },
+		"debs":     func(set string) string { s.host.InstallSet(set); return "" },
+		"closes":   s.waitClosed,
 		"network":  oneOf(map[string]func(){"up": s.networkUp, "down": s.networkDown}),
 		"server":   oneOf(map[string]func(){"up": s.serverUp, "down": s.serverDown, "broken": s.serverBroken}),
 	}

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"evenkeel/e2e/lab"
 )
@@ -172,6 +173,17 @@ func (s *scenario) at(name string) string {
 		return ""
 	}
 	return "the good commit is " + st.Good.Commit
+}
+
+// waitClosed makes sure that a story is about what it is meant to be about.
+func (s *scenario) waitClosed(string) string {
+	if s.closes.IsZero() || !time.Now().Before(s.closes) {
+		return "the window is not open"
+	}
+	if !lab.Poll(atTheTurn, func() bool { return time.Now().After(s.closes) }) {
+		return "it does not close"
+	}
+	return ""
 }
 
 // unitState is how a unit is, for comparison.

@@ -138,6 +138,25 @@ func (h *Host) Install(deb string) {
 	h.Must("env", "DEBIAN_FRONTEND=noninteractive", "dpkg", "--force-confdef", "--force-confold", "-i", "/var/tmp/package.deb")
 }
 
+// InstallSet installs a set of Debian packages that e2e/rootfs.sh has fetched for the
+// host's release. They stay in /var/tmp, in a folder named as the set.
+func (h *Host) InstallSet(set string) {
+	h.t.Helper()
+	folder := filepath.Join(cacheDir(), "debs", h.Release, set)
+	debs, err := filepath.Glob(filepath.Join(folder, "*.deb"))
+	if err != nil || len(debs) == 0 {
+		h.t.Fatalf("there are no packages in %q (e2e/rootfs.sh fetches them): %v", folder, err)
+	}
+	for _, deb := range debs {
+		content, err := os.ReadFile(deb)
+		if err != nil {
+			h.t.Fatalf("cannot install on %q: %v", h.Name, err)
+		}
+		h.WriteFile("/var/tmp/"+set+"/"+filepath.Base(deb), string(content), 0o644)
+	}
+	h.Script("DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /var/tmp/" + set + "/*.deb >/dev/null")
+}
+
 // Property is one property of a unit, as systemctl show gives it.
 func (h *Host) Property(unit, property string) string {
 	h.t.Helper()
