@@ -21,6 +21,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -138,8 +139,15 @@ func claim(runs string) (*Lab, error) {
 	return nil, fmt.Errorf("cannot make a lab: all %d names are taken in %q", maxLabs, runs)
 }
 
+// inotifyInstances are enough for a few dozen hosts. Each has about ten, all of one
+// user; without them a host does not boot, or its systemd does not see mounts.
+const inotifyInstances = 1024
+
 func (l *Lab) build() error {
 	if err := l.startReaper(); err != nil {
+		return err
+	}
+	if err := raise("/proc/sys/fs/inotify/max_user_instances", inotifyInstances); err != nil {
 		return err
 	}
 	if err := os.Mkdir(l.cgroup, 0o755); err != nil {
@@ -156,6 +164,21 @@ func (l *Lab) build() error {
 		if err := ip(args...); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// raise makes a limit of the kernel at least so high.
+func raise(file string, least int) error {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return fmt.Errorf("cannot read a limit of the kernel: %w", err)
+	}
+	if is, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil && is >= least {
+		return nil
+	}
+	if err := os.WriteFile(file, []byte(strconv.Itoa(least)), 0o644); err != nil {
+		return fmt.Errorf("cannot raise a limit of the kernel: %w", err)
 	}
 	return nil
 }
