@@ -3,6 +3,7 @@ package health
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -13,6 +14,7 @@ import (
 )
 
 const (
+	memoryLimit = 256 // MB
 	outputLimit = 4 << 10
 	killGrace   = time.Second     // for pipes that a child of the command holds open
 	stopWithin  = 5 * time.Second // for systemd to end a check that was given up
@@ -47,7 +49,7 @@ func (p *Prober) runApart(ctx context.Context, check plan.Check) ([]byte, error)
 		return run(ctx, check.Exec)
 	}
 	name := fmt.Sprintf("evenkeel-check-%d-%d.service", os.Getpid(), p.started.Add(1))
-	output, err := run(ctx, transient(name, left(ctx), check))
+	output, err := runUnit(ctx, transient(name, left(ctx), check))
 	if ctx.Err() != nil {
 		// Only the client was killed. Without this the unit would end as well, by
 		// RuntimeMaxSec=, so its error says nothing new.
@@ -70,11 +72,11 @@ func left(ctx context.Context) time.Duration {
 // transient is the command that runs a check as a transient unit.
 func transient(name string, limit time.Duration, check plan.Check) []string {
 	command := []string{
-		"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--unit=" + name,
+		"systemd-run", "--wait", "--pipe", "--collect", "--unit=" + name,
 		"--description=evenkeel check " + check.Exec[0],
 		fmt.Sprintf("--property=RuntimeMaxSec=%d", int(limit.Seconds())),
 		"--property=TimeoutStopSec=1",
-		"--property=MemoryMax=256M", "--property=TasksMax=64",
+		fmt.Sprintf("--property=MemoryMax=%dM", memoryLimit), "--property=TasksMax=64",
 	}
 	if check.User != "" {
 		command = append(command, "--uid="+check.User)
@@ -90,13 +92,17 @@ func transient(name string, limit time.Duration, check plan.Check) []string {
 // run runs a child and gives the beginning of what it printed.
 func run(ctx context.Context, argv []string) ([]byte, error) {
 	var output beginning
+	err := runInto(ctx, argv, &output)
+	return output, err
+}
+
+func runInto(ctx context.Context, argv []string, output io.Writer) error {
 	command := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	command.Stdout, command.Stderr = &output, &output
+	command.Stdout, command.Stderr = output, output
 	// Not the daemon's own: with NOTIFY_SOCKET a check could speak to systemd for it.
 	command.Env = []string{"PATH=" + searchPath, "LC_ALL=C.UTF-8", "SYSTEMD_COLORS=0"}
 	command.WaitDelay = killGrace
-	err := command.Run()
-	return output, err
+	return command.Run()
 }
 
 // beginning keeps the first outputLimit bytes and drops the rest, so that a

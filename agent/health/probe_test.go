@@ -233,7 +233,7 @@ func TestOutputIsBounded(t *testing.T) {
 
 func TestTransient(t *testing.T) {
 	begin := []string{
-		"systemd-run", "--quiet", "--wait", "--pipe", "--collect", "--unit=evenkeel-check-1-2.service",
+		"systemd-run", "--wait", "--pipe", "--collect", "--unit=evenkeel-check-1-2.service",
 		"--description=evenkeel check /usr/bin/test", "--property=RuntimeMaxSec=5", "--property=TimeoutStopSec=1",
 		"--property=MemoryMax=256M", "--property=TasksMax=64",
 	}
