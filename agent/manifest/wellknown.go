@@ -36,6 +36,7 @@ func WellKnownFiles() []WellKnown {
 		{Files: "/etc/systemd/journald.conf.d/*.conf", Verb: units.Restart, Units: []string{"systemd-journald.service"}},
 		{Files: "/etc/systemd/timesyncd.conf", Verb: units.Restart, Units: []string{"systemd-timesyncd.service"}},
 		{Files: "/etc/systemd/timesyncd.conf.d/*.conf", Verb: units.Restart, Units: []string{"systemd-timesyncd.service"}},
+		{Files: "/etc/dbus-1/system.d/*.conf", Verb: units.Reload, Units: []string{"dbus.service"}},
 		{Files: "/etc/logrotate.d/*", Validate: []string{"/usr/sbin/logrotate", "-d", fileWord}, Note: "read at each run"},
 		{Files: "/etc/cron.d/*", Note: "cron sees it by itself"},
 		{Files: "/etc/sudoers.d/*", Validate: []string{"/usr/sbin/visudo", "-c", "-f", fileWord}, Note: "read at each call; only where the host allows it"},
