@@ -253,23 +253,12 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 			return fmt.Errorf("cannot make systemd read its unit files: %w", err)
 		}
 	}
+	h.forgetStops(ctx, p)
 	h.forgetStarts(ctx, p)
 	if err := jobs.Waves(ctx, p.Waves); err != nil {
 		return err
 	}
 	return a.move(h.State, PhaseWatch)
-}
-
-// forgetStarts clears the start limits of the units that are about to start:
-// those that earlier commits asked for say nothing about this one.
-func (h *Host) forgetStarts(ctx context.Context, p plan.Plan) {
-	for _, wave := range p.Waves {
-		for _, step := range wave {
-			if err := h.Manager.ResetFailed(ctx, step.Unit); err != nil {
-				h.Log.Warn("earlier starts of a unit count against its start limit", "unit", step.Unit, "err", err)
-			}
-		}
-	}
 }
 
 func (h *Host) observeSuspects(ctx context.Context, a *Attempt, target *plan.Target, n *now) error {
