@@ -74,6 +74,7 @@ type Attempt struct {
 	Corrects []string                `json:"corrects,omitempty"` // the drifted paths and units that it puts right; none: it is for a new commit
 	Drift    map[string]plan.OnDrift `json:"drift,omitempty"`    // see Target.Drift
 	DropIns  []string                `json:"drop_ins"`           // see Good.DropIns
+	Made     map[string]string       `json:"made,omitempty"`     // see Target.Made
 
 	Past      bool           `json:"past,omitempty"`       // a person went back to it
 	Guard     plan.Service   `json:"guard,omitzero"`       // what must still be reached

@@ -122,7 +122,7 @@ func (h *Host) correction(d drift, content map[string][]byte) wanted {
 	w := wanted{
 		target: &plan.Target{
 			Commit: good.Commit, Roles: h.Ledger.Roles, State: good.State, Content: content,
-			Services: good.Services, Secret: good.Secret,
+			Services: good.Services, Secret: good.Secret, Made: good.Made,
 		},
 		digest: good.Digest, key: h.Ledger.Key, subject: good.Subject, signer: good.Signer,
 		to: d.to, owned: h.owned(), found: h.found(),

@@ -155,7 +155,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret, Quiet: w.target.Quiet,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
 		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.foreignDropIns(w.target.Services, w.owned),
-		cameUp: map[string]units.Detail{},
+		Made: w.target.Made, cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {
 		for name, reloaded := range h.Open.Suspect {

@@ -29,7 +29,7 @@ func (h *Host) finishKeep(except []string) error {
 	if err := h.moveAnchorFor(a.Past, a.Commit, a.Minimum); err != nil {
 		return err
 	}
-	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.asked(), Services: a.Services, Except: except, Secret: a.Secret, Drift: a.Drift, DropIns: a.DropIns}
+	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.asked(), Services: a.Services, Except: except, Secret: a.Secret, Drift: a.Drift, DropIns: a.DropIns, Made: a.Made}
 	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
 	l.Owned, l.Found, l.Roles, l.Key = a.Owned, a.Found, a.Roles, a.Key
 	l.Hold, l.Approved, l.CameUp = nil, nil, nil

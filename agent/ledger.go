@@ -66,6 +66,7 @@ type Good struct {
 	Except   []string                `json:"except,omitempty"` // checks that were red before it and still are
 	Secret   map[string]bool         `json:"secret,omitempty"` // paths whose content is nobody's business
 	Drift    map[string]plan.OnDrift `json:"drift,omitempty"`  // see Target.Drift
+	Made     map[string]string       `json:"made,omitempty"`   // see Target.Made
 	DropIns  []string                `json:"drop_ins"`         // of its services, not evenkeel's, that were there before; null: nobody looked
 }
 

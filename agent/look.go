@@ -220,15 +220,15 @@ func brings(t *plan.Target, name string) bool {
 	if template, _, ok := units.Template(name); ok {
 		names = append(names, template)
 	}
+	if slices.ContainsFunc(names, func(name string) bool { return t.Made[name] != "" }) {
+		return true
+	}
 	for p, at := range t.State.Paths {
 		if at.Kind != plan.File || !units.IsUnitPath(p) {
 			continue
 		}
 		base := path.Base(p)
 		if slices.Contains(names, base) && !strings.HasSuffix(path.Dir(p), ".d") {
-			return true
-		}
-		if strings.HasPrefix(p, "/etc/containers/systemd/") && strings.TrimSuffix(base, path.Ext(base)) == strings.TrimSuffix(name, ".service") {
 			return true
 		}
 	}

@@ -112,7 +112,7 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 // had failed before the attempt stays so.
 func (h *Host) forgetFailures(ctx context.Context, a *Attempt) error {
 	var errs []error
-	for _, name := range a.brought() {
+	for _, name := range h.brought(a) {
 		errs = append(errs, h.Manager.ResetFailed(ctx, name))
 	}
 	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {

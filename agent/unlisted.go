@@ -5,6 +5,7 @@ import (
 	"maps"
 	"path"
 	"slices"
+	"strings"
 
 	"evenkeel/agent/plan"
 	"evenkeel/units"
@@ -15,6 +16,9 @@ import (
 // in well-known directories are.
 func (h *Host) addUnlisted(ctx context.Context, w *wanted, n *now) error {
 	if err := h.stopOrphans(ctx, w, n); err != nil {
+		return err
+	}
+	if err := h.stopUnmade(ctx, w, n); err != nil {
 		return err
 	}
 	return h.wellKnown(ctx, w, n)
@@ -41,9 +45,47 @@ func (h *Host) stopOrphans(ctx context.Context, w *wanted, n *now) error {
 	return nil
 }
 
-// brought are the units of which the attempt brought the file.
-func (a *Attempt) brought() []string {
+// stopUnmade wants the same of a service that is made from a Quadlet file and will not
+// be any more: a volume stays "active" as long as systemd remembers that it was made.
+func (h *Host) stopUnmade(ctx context.Context, w *wanted, n *now) error {
+	for _, name := range slices.Sorted(maps.Keys(h.made())) {
+		if _, named := w.to.Units[name]; named || w.target.Made[name] != "" || isTemplate(name) {
+			continue
+		}
+		if err := h.observeUnit(ctx, name, plan.Unit{}, n); err != nil {
+			return err
+		}
+		if n.details[name].IsActive() && isGenerated(n.details[name]) {
+			w.to.Units[name] = plan.Unit{}
+		}
+	}
+	return nil
+}
+
+// made are the services that Quadlet files of the good commit, and of the open attempt,
+// make.
+func (h *Host) made() map[string]string {
+	made := map[string]string{}
+	if h.Ledger.Good != nil {
+		maps.Copy(made, h.Ledger.Good.Made)
+	}
+	if h.Open != nil {
+		maps.Copy(made, h.Open.Made)
+	}
+	return made
+}
+
+// isGenerated reports whether a unit is one that a generator made.
+func isGenerated(d units.Detail) bool { return strings.HasPrefix(d.Fragment, "/run/systemd/generator") }
+
+// brought are the units of which the attempt brought the file, or the Quadlet file.
+func (h *Host) brought(a *Attempt) []string {
 	var names []string
+	for _, name := range slices.Sorted(maps.Keys(a.Made)) {
+		if good := h.Ledger.Good; (good == nil || good.Made[name] == "") && !isTemplate(name) {
+			names = append(names, name)
+		}
+	}
 	for _, m := range a.Moves {
 		if isUnitFile(m.Path) && m.Before.Kind == plan.Absent && m.After.Kind == plan.File {
 			names = append(names, path.Base(m.Path))
@@ -56,7 +98,7 @@ func (a *Attempt) brought() []string {
 // else started one, its file goes now.
 func (h *Host) orphaned(ctx context.Context, a *Attempt) []plan.UnitStep {
 	var steps []plan.UnitStep
-	for _, name := range a.brought() {
+	for _, name := range h.brought(a) {
 		if _, suspected := a.Suspect[name]; suspected {
 			continue // it is in the plan
 		}
@@ -71,6 +113,10 @@ func (h *Host) orphaned(ctx context.Context, a *Attempt) []plan.UnitStep {
 // template: no unit of that name runs.
 func isUnitFile(p string) bool {
 	name := path.Base(p)
-	_, instance, isTemplate := units.Template(name)
-	return unitOf(p) == name && path.Dir(p) == "/etc/systemd/system" && (!isTemplate || instance != "")
+	return unitOf(p) == name && path.Dir(p) == "/etc/systemd/system" && !isTemplate(name)
+}
+
+func isTemplate(unit string) bool {
+	_, instance, ok := units.Template(unit)
+	return ok && instance == ""
 }

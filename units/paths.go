@@ -1,6 +1,9 @@
 package units
 
-import "strings"
+import (
+	"path"
+	"strings"
+)
 
 // unitDirs are the directories from which systemd and its Quadlet generator
 // read what this program may write; see systemd.unit(5) and podman-systemd.unit(5).
@@ -21,4 +24,22 @@ func IsUnitPath(path string) bool {
 		}
 	}
 	return false
+}
+
+// DropInDirs names the directories of a unit's drop-ins, the most specific
+// first: app-a@1.service.d, app-a@.service.d, app-.service.d, service.d.
+func DropInDirs(name string) []string {
+	dirs := []string{name + ".d"}
+	template, instance, ok := Template(name)
+	if ok && instance != "" {
+		dirs = append(dirs, template+".d")
+	}
+	ext := path.Ext(name)
+	base, _, _ := strings.Cut(strings.TrimSuffix(name, ext), "@")
+	for i := len(base) - 1; i > 0; i-- {
+		if base[i] == '-' && i < len(base)-1 {
+			dirs = append(dirs, base[:i+1]+ext+".d")
+		}
+	}
+	return append(dirs, strings.TrimPrefix(ext, ".")+".d")
 }

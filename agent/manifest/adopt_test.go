@@ -9,7 +9,7 @@ import (
 
 // FileFor is the reverse of Load: what it names brings the path.
 func TestFileForIsTheReverseOfLoad(t *testing.T) {
-	const unit = "[Service]\nExecStart=/bin/true\n"
+	const unit = "[Service]\nExecStart=/bin/true\n[Container]\nImage=localhost/app\n"
 	for dest, want := range map[string]string{
 		"/etc/nginx/nginx.conf":                          "roles/web/files/etc/nginx/nginx.conf",
 		"/opt/app/bin/app":                               "roles/web/files/opt/app/bin/app",

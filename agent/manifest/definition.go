@@ -18,6 +18,9 @@ func (w *wiring) definition(name string) *units.Definition {
 	known := w.vendor[name]
 	if f := w.fragment(name); f != nil {
 		d.Files = append(d.Files, f)
+	} else if from := w.quadlet(name); from != nil {
+		d.Files = append(d.Files, from.Files...)
+		d.Files = append(d.Files, w.implied(d))
 	} else if f := vendorFragment(known, w.t.State); f != nil {
 		d.Files = append(d.Files, f)
 	}
@@ -25,8 +28,8 @@ func (w *wiring) definition(name string) *units.Definition {
 	return d
 }
 
-// fragment gives the target's own file for a unit: the unit itself, the
-// template of an instance, or the Quadlet file that a generator makes it from.
+// fragment gives the target's own file for a unit: the unit itself, or the template of
+// an instance.
 func (w *wiring) fragment(name string) *units.File {
 	for _, dest := range fragmentPaths(name) {
 		if f := w.parsed(dest); f != nil {
@@ -40,22 +43,6 @@ func fragmentPaths(name string) []string {
 	paths := []string{path.Join(unitDir, name)}
 	if template, instance, ok := units.Template(name); ok && instance != "" {
 		paths = append(paths, path.Join(unitDir, template))
-	}
-	return append(paths, quadletPaths(name)...)
-}
-
-// quadletPaths gives the files from which Quadlet makes a service of that name.
-func quadletPaths(name string) []string {
-	base, ok := strings.CutSuffix(name, ".service")
-	if !ok {
-		return nil
-	}
-	endings := quadlets()
-	var paths []string
-	for _, ext := range slices.Sorted(maps.Keys(endings)) {
-		if stem, ok := strings.CutSuffix(base, endings[ext]); ok && stem != "" {
-			paths = append(paths, path.Join(quadletDir, stem+ext))
-		}
 	}
 	return paths
 }
@@ -97,7 +84,7 @@ func vendorFragment(d units.Definition, s plan.State) *units.File {
 func (w *wiring) dropIns(name string, known units.Definition) []*units.File {
 	byName := map[string]*units.File{}
 	rank := map[string]int{}
-	dirs := dropInDirs(name)
+	dirs := units.DropInDirs(name)
 	take := func(f *units.File, managed bool) {
 		r := 2 * (len(dirs) - slices.Index(dirs, path.Base(path.Dir(f.Path))))
 		if managed {
@@ -125,36 +112,20 @@ func (w *wiring) dropIns(name string, known units.Definition) []*units.File {
 	return out
 }
 
-// dropInDirs names the directories of a unit's drop-ins, the most specific
-// first: app-a@1.service.d, app-a@.service.d, app-.service.d, service.d.
-func dropInDirs(name string) []string {
-	dirs := []string{name + ".d"}
-	template, instance, ok := units.Template(name)
-	if ok && instance != "" {
-		dirs = append(dirs, template+".d")
-	}
-	ext := path.Ext(name)
-	base, _, _ := strings.Cut(strings.TrimSuffix(name, ext), "@")
-	for i := len(base) - 1; i > 0; i-- {
-		if base[i] == '-' && i < len(base)-1 {
-			dirs = append(dirs, base[:i+1]+ext+".d")
-		}
-	}
-	return append(dirs, strings.TrimPrefix(ext, ".")+".d")
-}
-
 // dropInPaths gives the target's paths that are drop-ins of the unit, sorted.
 func (w *wiring) dropInPaths(name string) []string {
 	var all []string
-	for _, dir := range dropInDirs(name) {
+	for _, dir := range units.DropInDirs(name) {
 		all = append(all, path.Join(unitDir, dir))
 	}
-	for _, q := range quadletPaths(name) {
-		all = append(all, q+".d")
-	}
+	return w.confsIn(all)
+}
+
+// confsIn gives the target's drop-ins in any of the directories, sorted.
+func (w *wiring) confsIn(dirs []string) []string {
 	var out []string
 	for dest := range w.t.State.Paths {
-		if path.Ext(dest) == ".conf" && contains(all, path.Dir(dest)) {
+		if path.Ext(dest) == ".conf" && contains(dirs, path.Dir(dest)) {
 			out = append(out, dest)
 		}
 	}
@@ -167,36 +138,12 @@ func (w *wiring) own(name string) []plan.Read {
 	var reads []plan.Read
 	for _, dest := range fragmentPaths(name) {
 		if p, ok := w.t.State.Paths[dest]; ok && p.Kind != plan.Directory {
-			why := whyUnitFile
-			if strings.HasPrefix(dest, quadletDir+"/") {
-				why = whyQuadlet
-			}
-			reads = append(reads, plan.Read{Path: dest, Why: why})
+			reads = append(reads, plan.Read{Path: dest, Why: whyUnitFile})
 		}
 	}
+	reads = append(reads, w.ownQuadlet(name)...)
 	for _, dest := range w.dropInPaths(name) {
 		reads = append(reads, plan.Read{Path: dest, Why: whyDropIn})
-	}
-	return reads
-}
-
-// quadletReads gives the paths that a Quadlet file names in sections that are
-// not systemd's.
-func quadletReads(d *units.Definition) []units.Read {
-	var reads []units.Read
-	for _, from := range []struct{ section, key string }{
-		{"Container", "EnvironmentFile"}, {"Container", "Volume"}, {"Pod", "Volume"},
-		{"Kube", "Yaml"}, {"Kube", "ConfigMap"},
-	} {
-		for _, value := range d.Values(from.section, from.key) {
-			name, _, _ := strings.Cut(value, ":")
-			if from.key != "Volume" && !path.IsAbs(name) {
-				name = path.Join(quadletDir, name)
-			}
-			if path.IsAbs(name) && path.Clean(name) != "/" {
-				reads = append(reads, units.Read{Path: path.Clean(name), Why: from.key + "="})
-			}
-		}
 	}
 	return reads
 }

@@ -137,6 +137,7 @@ func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b.terms(read)
 	b.nesting()
 	b.unitFiles(facts.SystemdVersion)
+	b.quadlets()
 	b.masked()
 	b.orderOfServices()
 	b.warnings(read)

@@ -114,6 +114,9 @@ func (d *document) unitOnly(n *yaml.Node, name string) bool {
 	if units.Valid(name+".service") == nil && units.TypeOf(name) == "" {
 		hint = "did you mean " + strconv.Quote(name+".service") + "?"
 	}
+	if units.IsQuadlet(name) {
+		hint = "what runs is the service that podman makes of it: " + (&units.Definition{Name: name}).QuadletService()
+	}
 	d.problem(n, hint, "%v", err)
 	return false
 }

@@ -19,20 +19,6 @@ const (
 	quadletDir = "/etc/containers/systemd"
 )
 
-// quadlets are the suffixes of podman-systemd.unit(5) with what the service
-// that its generator makes is called after.
-func quadlets() map[string]string {
-	return map[string]string{
-		".container": "", ".kube": "", ".pod": "-pod", ".volume": "-volume",
-		".network": "-network", ".image": "-image", ".build": "-build",
-	}
-}
-
-func isQuadlet(name string) bool {
-	_, ok := quadlets()[path.Ext(name)]
-	return ok && strings.TrimSuffix(name, path.Ext(name)) != ""
-}
-
 // units brings roles/R/units/** to the directories of systemd and Quadlet.
 func (b *builder) units(ro role, r *renderer) {
 	root := path.Join(roleDir(ro.name), "units")
@@ -61,7 +47,7 @@ func unitPlace(rel string) (dir, fault, hint string) {
 		}
 		name = unit
 	}
-	if isQuadlet(name) {
+	if units.IsQuadlet(name) || isDropIn && units.IsQuadlet("x."+name) {
 		return quadletDir, "", ""
 	}
 	if err := units.Valid(name); err != nil && (!isDropIn || units.TypeOf("x."+name) == "") {
@@ -89,12 +75,22 @@ func (b *builder) unitFiles(version int) {
 		if path.Ext(name) == ".service" && !isDropIn && !f.Has("Service") {
 			b.noService(name, place, f, b.rendered[dest])
 		}
+		if section := units.QuadletSection(name); section != "" && !isDropIn && !f.Has(section) {
+			b.c.at(place, "", "%s has no section [%s], of which podman would make the service", name, section)
+		}
 		b.tooNew(place, f, b.rendered[dest], version)
 		b.selfHarm(place, f, b.rendered[dest])
-		for _, l := range (&units.Definition{Name: name, Files: []*units.File{f}}).Install(dest) {
-			if fault := deniedLink(l.Path); fault != "" {
-				b.c.at(place, "", "[Install] asks for a link that is not allowed: %s", fault)
-			}
+		if !strings.HasPrefix(dest, quadletDir+"/") { // those are looked at by the service that is made
+			b.deniedInstall(name, dest, f)
+		}
+	}
+}
+
+// deniedInstall reports links that a unit's [Install] asks for and that may not be made.
+func (b *builder) deniedInstall(unit, dest string, f *units.File) {
+	for _, l := range (&units.Definition{Name: unit, Files: []*units.File{f}}).Install(dest) {
+		if fault := deniedLink(l.Path); fault != "" {
+			b.c.at(b.t.Origin[dest], "", "[Install] asks for a link that is not allowed: %s", fault)
 		}
 	}
 }
@@ -194,7 +190,7 @@ func unitOf(dest string) (name string, isDropIn, ok bool) {
 	if isUnit {
 		return name, false, units.Valid(name) == nil
 	}
-	return name, false, isQuadlet(name)
+	return name, false, units.IsQuadlet(name)
 }
 
 // masked reports services that shall run and are masked by the same repository.

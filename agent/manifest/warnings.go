@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -41,6 +42,7 @@ func (b *builder) warnings(roles []role) {
 		}
 	}
 	out = append(out, b.mistyped(w)...)
+	out = append(out, b.notAtBoot(w)...)
 	slices.SortFunc(out, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
 	b.t.Warnings = slices.Compact(out)
 }
@@ -51,6 +53,9 @@ func (b *builder) mistyped(w *wiring) []plan.Warning {
 	var idle []string
 	for dest, p := range b.t.State.Paths {
 		name, isDropIn, ok := unitOf(dest)
+		if service := w.madeFrom(dest); service != "" {
+			name = service
+		}
 		if _, listed := b.t.Services[name]; ok && !isDropIn && !listed && p.Kind == plan.File {
 			idle = append(idle, name)
 		}
@@ -63,6 +68,27 @@ func (b *builder) mistyped(w *wiring) []plan.Warning {
 		if hint := didYouMean(name, idle); hint != "" {
 			out = append(out, warn(b.t.Origin[name], "the repository brings no unit %s (%s)", name, hint))
 		}
+	}
+	return out
+}
+
+// notAtBoot warns of instances of a Quadlet template that nothing enables: the generator
+// does so only for DefaultInstance= and for instances that have a file.
+func (b *builder) notAtBoot(w *wiring) []plan.Warning {
+	var out []plan.Warning
+	for _, name := range w.names {
+		template, instance, _ := units.Template(name)
+		if instance == "" || len(w.made[name]) > 0 || len(w.made[template]) == 0 || !b.t.Services[name].Enabled {
+			continue
+		}
+		from := w.made[template][0]
+		d := &units.Definition{Name: template, Files: w.quadletFiles(from)}
+		if len(d.Install(from)) == 0 || d.Value("Install", "DefaultInstance") == instance {
+			continue
+		}
+		ext := path.Ext(from)
+		link := strings.TrimSuffix(from, ext) + instance + ext
+		out = append(out, warn(b.t.Origin[name], "nothing starts %s at boot: podman enables an instance that has a file, such as a link %s: %s", name, link, path.Base(from)))
 	}
 	return out
 }

@@ -50,6 +50,7 @@ func Wire(t *plan.Target, vendor map[string]units.Definition) error {
 	for _, name := range w.names {
 		w.unit(name)
 	}
+	t.Made = w.services()
 	w.dropWarnings()
 	return nil
 }
@@ -77,6 +78,7 @@ type wiring struct {
 	before map[string][]string    // unit -> those of names that say Before= it
 	binds  map[string][]string    // unit -> those of names that say RequiredBy= it
 	edges  map[string][]plan.Read // what reads gave, once it was asked
+	made   map[string][]string    // service -> the Quadlet files of the target from which it is made
 	links  []link
 }
 
@@ -88,8 +90,10 @@ func newWiring(t *plan.Target, vendor map[string]units.Definition) *wiring {
 		before: map[string][]string{},
 		binds:  map[string][]string{},
 		edges:  map[string][]plan.Read{},
+		made:   map[string][]string{},
 		links:  managedLinks(t),
 	}
+	w.findQuadlets()
 	for _, name := range w.names {
 		d := w.definition(name)
 		w.defs[name] = d
@@ -148,7 +152,7 @@ func (w *wiring) reads(name string) []plan.Read {
 		return reads
 	}
 	d, reads := w.defs[name], w.own(name)
-	for _, r := range append(d.Reads(), quadletReads(d)...) {
+	for _, r := range append(d.Reads(), d.QuadletReads(quadletDir)...) {
 		reads = append(reads, plan.Read{Path: r.Path, Why: r.Why})
 	}
 	for _, r := range w.t.Reads[name] {

@@ -18,6 +18,7 @@ type Target struct {
 	Services map[string]Service  // the units that shall run, or shall not, and how their health is known
 	Validate map[string][]string // path -> command that must accept the staged file before anything is touched
 	Reads    map[string][]Read   // unit -> what it reads at its start, managed or not
+	Made     map[string]string   // service that podman's generator makes -> the Quadlet file that it is made from
 	Warnings []Warning           // sorted; for check, plan and status
 	Quiet    map[string]bool     // paths with feeds: none
 	Secret   map[string]bool     // the paths of files that hold secrets

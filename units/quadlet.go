@@ -1,0 +1,173 @@
+package units
+
+import (
+	"path"
+	"slices"
+	"strings"
+)
+
+// A Quadlet file is one from which podman's generator makes a service each time systemd
+// reads its unit files; see podman-systemd.unit(5). What it makes was tried with
+// podman 5.4. Its Definition has the name of the file until the service is known.
+
+// quadletKind is what the ending of a Quadlet file stands for.
+type quadletKind struct {
+	section string // its own section, which systemd does not read
+	suffix  string // stands between the file's name and ".service"
+	hollow  bool   // a file without that section is one that says nothing, and is enough
+}
+
+func quadletKindOf(name string) quadletKind {
+	return map[string]quadletKind{
+		".container": {section: "Container"},
+		".kube":      {section: "Kube"},
+		".pod":       {section: "Pod", suffix: "-pod", hollow: true},
+		".volume":    {section: "Volume", suffix: "-volume", hollow: true},
+		".network":   {section: "Network", suffix: "-network", hollow: true},
+		".image":     {section: "Image", suffix: "-image"},
+		".build":     {section: "Build", suffix: "-build"},
+	}[path.Ext(name)]
+}
+
+// IsQuadlet reports whether a file of that name is one of Quadlet's.
+func IsQuadlet(name string) bool {
+	return quadletKindOf(name).section != "" && path.Ext(name) != name
+}
+
+// QuadletSection is the section without which a Quadlet file of that name makes no
+// service, "" when it makes one without any.
+func QuadletSection(name string) string {
+	if kind := quadletKindOf(name); !kind.hollow {
+		return kind.section
+	}
+	return ""
+}
+
+// QuadletService is the service that is made from the Quadlet file that a definition is
+// named for.
+func (d *Definition) QuadletService() string {
+	kind := quadletKindOf(d.Name)
+	if said := d.Value(kind.section, "ServiceName"); said != "" {
+		return said + ".service"
+	}
+	return strings.TrimSuffix(d.Name, path.Ext(d.Name)) + kind.suffix + ".service"
+}
+
+// QuadletNeed is another Quadlet file that a service needs.
+type QuadletNeed struct {
+	File  string // its name
+	Bound bool   // the service stops with what that file makes, also when that stops by itself
+}
+
+// QuadletNeeds gives the Quadlet files that the service is made to require and to come
+// after, each once, in the order of the keys.
+func (d *Definition) QuadletNeeds() []QuadletNeed {
+	var needs []QuadletNeed
+	add := func(name string, bound bool) {
+		need := QuadletNeed{name, bound}
+		if IsQuadlet(name) && !strings.Contains(name, "/") && !slices.Contains(needs, need) {
+			needs = append(needs, need)
+		}
+	}
+	for _, section := range []string{"Container", "Pod", "Kube", "Build", "Volume"} {
+		for _, key := range []string{"Image", "Pod", "Network", "Volume"} {
+			for _, value := range d.Values(section, key) {
+				name, _, _ := strings.Cut(value, ":")
+				add(name, key == "Pod")
+			}
+		}
+		for _, mount := range d.mounts(section) {
+			add(mount.source, false)
+		}
+	}
+	return needs
+}
+
+// QuadletReads gives the absolute paths that the Quadlet file of a service names as what
+// the container reads, as Reads does for systemd's own keys. What is relative is so to
+// the directory in which the file stands.
+func (d *Definition) QuadletReads(dir string) []Read {
+	r := reader{d: d, seen: map[string]bool{}}
+	add := func(value, key string) {
+		name, ok := expand(value, d.Name)
+		if !ok || name == "" {
+			return
+		}
+		if !path.IsAbs(name) {
+			name = path.Join(dir, name)
+		}
+		r.add(name, key)
+	}
+	for _, from := range []struct{ section, key string }{
+		{"Container", "EnvironmentFile"}, {"Container", "Rootfs"}, {"Container", "SeccompProfile"},
+		{"Kube", "Yaml"}, {"Kube", "ConfigMap"}, {"Build", "File"}, {"Build", "SetWorkingDirectory"},
+		{"Image", "AuthFile"}, {"Image", "CertDir"}, {"Image", "DecryptionKey"},
+	} {
+		for _, value := range d.Values(from.section, from.key) {
+			words, err := Words(value)
+			if err != nil {
+				continue
+			}
+			for _, word := range words {
+				if isQuadletPath(from.key, word) {
+					add(word, from.key)
+				}
+			}
+		}
+	}
+	for _, section := range []string{"Container", "Pod", "Kube", "Build", "Image", "Volume", "Network"} {
+		for _, value := range d.Values(section, "Volume") {
+			if source, _, _ := strings.Cut(value, ":"); isPath(source) {
+				add(source, "Volume")
+			}
+		}
+		for _, mount := range d.mounts(section) {
+			if mount.kind != "volume" && mount.kind != "image" && isPath(mount.source) {
+				add(mount.source, "Mount")
+			}
+		}
+		for _, value := range d.Values(section, "ContainersConfModule") {
+			add(value, "ContainersConfModule")
+		}
+		r.commands(section, "PodmanArgs")
+	}
+	return r.reads
+}
+
+// isQuadletPath leaves out values that stand for something else than a path.
+func isQuadletPath(key, value string) bool {
+	switch key {
+	case "SetWorkingDirectory":
+		return isPath(value) // else "yaml", "file", "unit", or a URL
+	case "SeccompProfile":
+		return path.IsAbs(value) // else "unconfined"
+	case "File":
+		return !strings.Contains(value, "://")
+	}
+	return true
+}
+
+// isPath tells paths from the names of volumes, as podman does.
+func isPath(source string) bool {
+	return strings.HasPrefix(source, "/") || strings.HasPrefix(source, ".") || strings.HasPrefix(source, "%")
+}
+
+// mount is one Mount= of a container.
+type mount struct{ kind, source string }
+
+func (d *Definition) mounts(section string) []mount {
+	var mounts []mount
+	for _, value := range d.Values(section, "Mount") {
+		m := mount{kind: "volume"}
+		for _, field := range strings.Split(value, ",") {
+			switch name, value, _ := strings.Cut(field, "="); name {
+			case "type":
+				m.kind = value
+			case "source", "src":
+				m.source = value
+			}
+		}
+		mounts = append(mounts, m)
+	}
+	return mounts
+}
