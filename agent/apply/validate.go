@@ -88,6 +88,8 @@ type order struct {
 	Units      []string            // as in Candidate
 	Masks      []string            // units that the commit masks
 	Validators map[string][]string // as in Candidate
+
+	generated generated // in the child: what podman's generator makes of the commit
 }
 
 // findings is the child's answer.
@@ -100,7 +102,7 @@ type findings struct {
 // of the host, and gives all faults at once, sorted. It changes nothing on the
 // host and leaves nothing behind. An error says that no judgement was possible.
 func Validate(ctx context.Context, c Candidate) ([]Invalid, error) {
-	if len(c.Units) == 0 && len(c.Validators) == 0 {
+	if len(c.Units) == 0 && len(c.Validators) == 0 && !c.hasQuadlets() {
 		return nil, nil
 	}
 	self, err := os.Executable()
@@ -177,7 +179,7 @@ func runFed(cmd *exec.Cmd, c Candidate) error {
 func (c Candidate) send(to io.Writer) error {
 	out := json.NewEncoder(to)
 	paths := slices.Sorted(maps.Keys(c.Files))
-	if err := out.Encode(order{paths, c.Removed, c.Units, c.masks(), c.Validators}); err != nil {
+	if err := out.Encode(order{Paths: paths, Removed: c.Removed, Units: c.Units, Masks: c.masks(), Validators: c.Validators}); err != nil {
 		return err
 	}
 	for _, p := range paths {

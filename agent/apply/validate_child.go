@@ -57,7 +57,11 @@ func validateInChild(stdin io.Reader) (findings, error) {
 		_, _ = io.Copy(io.Discard, io.MultiReader(in.Buffered(), stdin))
 		alone(errAlone)
 	}()
+	was := o.generate(ctx)
 	if err := view.mount(); err != nil {
+		return findings{}, err
+	}
+	if o.generated, err = o.generate(ctx).since(was, scratch); err != nil {
 		return findings{}, err
 	}
 	return o.judge(ctx)

@@ -39,12 +39,16 @@ var vague = regexp.MustCompile(`^(has a bad unit file setting\.|failed to load p
 var absent = regexp.MustCompile(`is not executable: No such file or directory$|not loaded, socket cannot be started\.$`)
 
 func newReading(o order) reading {
-	r := reading{paths: o.Paths, files: map[string]string{}, units: o.Units}
+	r := reading{paths: slices.Clone(o.Paths), files: map[string]string{}, units: slices.Clone(o.Units)}
 	for _, p := range o.Paths {
 		if name := unitOf(p); name != "" && (r.files[name] == "" || path.Base(p) == name) {
 			r.files[name] = p
 		}
 	}
+	for name, source := range o.generated.source {
+		r.files[name], r.units, r.paths = source, append(r.units, name), append(r.paths, path.Join(o.generated.dir, name))
+	}
+	slices.Sort(r.paths)
 	return r
 }
 

@@ -32,6 +32,7 @@ func (o order) judge(ctx context.Context) (findings, error) {
 	if err != nil {
 		return findings{}, err
 	}
+	invalid = append(invalid, o.generated.faults...)
 	for _, check := range o.checks() {
 		invalid = append(invalid, check.run(ctx)...)
 	}
@@ -53,19 +54,19 @@ func sortedInvalid(invalid []Invalid) []Invalid {
 // verify runs systemd-analyze on the units of the commit. Its exit status says
 // nothing: it is 1 for a vendor unit's fault and 0 for some of ours.
 func (o order) verify(ctx context.Context) ([]Invalid, error) {
-	names := o.verifiable()
+	names := append(o.verifiable(), o.generated.services()...)
 	if len(names) == 0 {
 		return nil, nil
 	}
 	argv := append([]string{"systemd-analyze", "verify", "--man=no", "--recursive-errors=no", "--"}, names...)
-	ran := runBounded(ctx, verifyBound, maxVerifyText, argv)
+	ran := runBounded(ctx, verifyBound, maxVerifyText, argv, o.generated.environment()...)
 	switch {
 	case ran.late:
 		return nil, fmt.Errorf("systemd-analyze took longer than %v", verifyBound)
 	case ran.err != nil && !ran.exited:
 		return nil, fmt.Errorf("cannot run systemd-analyze: %v", ran.err)
 	}
-	return newReading(o).faults(ran.output), nil
+	return o.generated.atSource(newReading(o).faults(ran.output)), nil
 }
 
 // verifiable are the units that systemd-analyze can look at: not what Quadlet's
@@ -151,7 +152,7 @@ type result struct {
 
 // runBounded runs a command and all that it starts in a process group, which
 // is killed when the time is over.
-func runBounded(ctx context.Context, bound time.Duration, maxText int, argv []string) result {
+func runBounded(ctx context.Context, bound time.Duration, maxText int, argv []string, environment ...string) result {
 	program, err := lookProgram(argv[0])
 	if err != nil {
 		return result{err: err, notFound: true}
@@ -161,7 +162,7 @@ func runBounded(ctx context.Context, bound time.Duration, maxText int, argv []st
 	output := &capped{max: maxText}
 	cmd := exec.CommandContext(own, program, argv[1:]...)
 	cmd.Dir = "/"
-	cmd.Env = []string{"PATH=" + searchPath, "LC_ALL=C.UTF-8", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_COLORS=0"}
+	cmd.Env = append([]string{"PATH=" + searchPath, "LC_ALL=C.UTF-8", "SYSTEMD_LOG_TARGET=console", "SYSTEMD_COLORS=0"}, environment...)
 	cmd.Stdout, cmd.Stderr = output, output
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
