@@ -161,9 +161,9 @@ func (h *Host) boot() error {
 		return err
 	}
 	defer console.Close()
-	cmd := exec.Command("systemd-nspawn", "--quiet", "--directory="+h.outside(""),
+	cmd := exec.Command("systemd-nspawn", append(h.calls(), "--quiet", "--directory="+h.outside(""),
 		"--register=no", "--keep-unit", "--machine="+h.machine, "--hostname="+h.Name,
-		"--network-bridge="+h.lab.name, "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--boot")
+		"--network-bridge="+h.lab.name, "--link-journal=no", "--resolv-conf=off", "--timezone=off", "--boot")...)
 	cmd.Env = append(os.Environ(), "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1", "SYSTEMD_LOG_LEVEL=notice")
 	cmd.Stdout, cmd.Stderr = console, console
 	if err := h.lab.child(h.machine, cmd); err != nil {
@@ -186,6 +186,16 @@ func (h *Host) boot() error {
 	h.leader, h.ended = leader, ended
 	h.mu.Unlock()
 	return nil
+}
+
+// calls allows the system calls that a container runtime makes on a host with podman, and
+// that systemd-nspawn keeps from the others: it sets up keyrings, and which devices a
+// container may use.
+func (h *Host) calls() []string {
+	if !strings.HasSuffix(h.Release, "-podman") {
+		return nil
+	}
+	return []string{"--system-call-filter=bpf keyctl add_key"}
 }
 
 // leaderOf finds the container's PID 1 among the children of systemd-nspawn.
