@@ -196,6 +196,9 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 		d.driftUnknown(err)
 		return Outcome{}
 	}
+	if d.told != "" {
+		d.locks.look(h.Now()) // somebody may have finished, and have put right himself what drifted
+	}
 	d.tellDrift(found.list)
 	if len(found.corrections()) == 0 || h.Ledger.Hold != nil {
 		d.told = ""
@@ -224,8 +227,9 @@ const driftPatience = 5 * time.Second
 func (d *daemon) correctLater(reason string) Outcome {
 	if reason != d.told {
 		d.log.Info("drift is not corrected yet", "waiting", reason)
+		d.told = reason
+		d.writeStatus()
 	}
-	d.told = reason
 	d.lookout.again(driftPatience)
 	return Outcome{}
 }
