@@ -77,6 +77,18 @@ func without(all, these []string) []string {
 	return slices.DeleteFunc(slices.Clone(all), func(name string) bool { return slices.Contains(these, name) })
 }
 
+// uncount makes the corrections of the places those that were counted before.
+func (l *Ledger) uncount(names []string, counted map[string]Corrections) {
+	l.Corrections = copied(l.Corrections)
+	for _, name := range names {
+		if was, known := counted[name]; known {
+			l.Corrections[name] = was
+		} else {
+			delete(l.Corrections, name)
+		}
+	}
+}
+
 func copied[V any](m map[string]V) map[string]V {
 	out := make(map[string]V, len(m))
 	maps.Copy(out, m)
@@ -196,6 +208,9 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 		d.driftUnknown(err)
 		return Outcome{}
 	}
+	if d.told != "" {
+		d.locks.look(h.Now()) // somebody may have finished, and have put right himself what drifted
+	}
 	d.tellDrift(found.list)
 	if len(found.corrections()) == 0 || h.Ledger.Hold != nil {
 		d.told = ""
@@ -224,8 +239,9 @@ const driftPatience = 5 * time.Second
 func (d *daemon) correctLater(reason string) Outcome {
 	if reason != d.told {
 		d.log.Info("drift is not corrected yet", "waiting", reason)
+		d.told = reason
+		d.writeStatus()
 	}
-	d.told = reason
 	d.lookout.again(driftPatience)
 	return Outcome{}
 }
@@ -269,7 +285,7 @@ func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, O
 		return found, Outcome{}, err
 	}
 	w := h.correction(found, content)
-	spared := h.tooMuch(found)
+	spared, counted := h.tooMuch(found), h.Ledger.Corrections
 	h.Ledger.spare(spared)
 	// Durable before the first effect: a crash must not begin the count anew.
 	left := h.Ledger.count(without(w.corrects, spared), h.Now())
@@ -285,13 +301,17 @@ func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, O
 	if len(w.corrects) == 0 {
 		return found, Outcome{}, nil
 	}
-	if err := h.keepDrifted(found); err != nil {
-		return found, Outcome{}, err
+	var outcome Outcome
+	if err = h.keepDrifted(found); err == nil {
+		for _, x := range found.corrections() {
+			h.Log.Info("correct", "name", x.Name, "drift", x.How)
+		}
+		outcome, err = h.deploy(ctx, w, found.now)
 	}
-	for _, x := range found.corrections() {
-		h.Log.Info("correct", "name", x.Name, "drift", x.How)
+	if err != nil && h.Open == nil { // nothing was touched, such as on a disk that is full
+		h.Ledger.uncount(w.corrects, counted)
+		h.trySave()
 	}
-	outcome, err := h.deploy(ctx, w, found.now)
 	return found, outcome, err
 }
 

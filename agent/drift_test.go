@@ -370,3 +370,25 @@ func TestNothingIsCorrectedWhileAnAttemptIsOpen(t *testing.T) {
 	}
 	mustDrift(t, h)
 }
+
+// TestDiskThatWasFullForAMinuteDoesNotEndCorrections: each try that could not even begin
+// counted, and after five of them the path was left alone until a person said retry.
+func TestDiskThatWasFullForAMinuteDoesNotEndCorrections(t *testing.T) {
+	for _, fails := range []string{keptPrefix, ".motd.evenkeel+"} {
+		w, target := keptWorld(t, nil)
+		good := w.state()
+		w.disk.Overwrite("/etc/motd", "by hand\n")
+		h := mustHost(t, w)
+		w.fails(-1, fails)
+		for range 2 * maxCorrections {
+			if _, outcome, err := h.correct(context.Background(), target.Content); err == nil || outcome.Result != "" {
+				t.Fatalf("%s: on a full disk it ends as %q: %s %v", fails, outcome.Result, outcome.Reason, err)
+			}
+			w.sd.Tick(1)
+		}
+		w.mend()
+		if _, outcome := putRight(t, h, target); outcome.Result != ResultCorrected || !w.state().equal(good) {
+			t.Errorf("%s: afterwards it ends as %q: %s\n%s", fails, outcome.Result, outcome.Reason, w.state().differs(good))
+		}
+	}
+}

@@ -27,7 +27,10 @@ func (h *Host) leaveDrift(w *wanted, n now) {
 	if frozen {
 		for _, name := range slices.Sorted(maps.Keys(good.Services)) {
 			if h.staysDown(name, w, n) {
-				w.leaveUnit(name, func(u *plan.Unit) { u.Active = false })
+				u := w.to.Units[name]
+				w.leaves.Units[name] = u
+				u.Active = false
+				w.to.Units[name] = u
 			}
 		}
 	}
@@ -80,14 +83,11 @@ func (w *wanted) leavesAlone(p string) bool {
 	return left
 }
 
-// leaveUnit changes what is wanted of a unit, and remembers what the commit asks.
-func (w *wanted) leaveUnit(name string, change func(*plan.Unit)) {
+// reads wants that a unit runs with what it read at a path.
+func (w *wanted) reads(name, p, fingerprint string) {
 	u := w.to.Units[name]
-	if _, known := w.leaves.Units[name]; !known {
-		w.leaves.Units[name] = u
-	}
 	u.Inputs = maps.Clone(u.Inputs)
-	change(&u)
+	u.Inputs[p] = fingerprint
 	w.to.Units[name] = u
 }
 
@@ -102,31 +102,41 @@ func (w *wanted) readWhatIsLeft(n now) {
 			}
 		}
 		for _, p := range readers[name] {
-			w.leaveUnit(name, func(u *plan.Unit) {
-				if read, known := n.state.Units[name].Inputs[p]; known {
-					u.Inputs[p] = read
-				} else {
-					u.Inputs[p] = w.to.Paths[p].Fingerprint()
-				}
-			})
+			if read, known := n.state.Units[name].Inputs[p]; known {
+				w.reads(name, p, read)
+			} else {
+				w.reads(name, p, w.to.Paths[p].Fingerprint())
+			}
 		}
 	}
 	for _, step := range plan.Diff(n.state, w.to, nil).Steps() {
 		for _, p := range readers[step.Unit] {
 			if startsAnew(step) {
-				w.leaveUnit(step.Unit, func(u *plan.Unit) { u.Inputs[p] = w.to.Paths[p].Fingerprint() })
+				w.reads(step.Unit, p, w.to.Paths[p].Fingerprint())
 			}
 		}
 	}
 }
 
-// asked is what the commit of an attempt asks for, also where it left drift alone.
+// asked is what the commit of an attempt asks for, also where it left drift alone: what
+// stands there, what is down, and what a unit has read there is not the good state.
 func (a *Attempt) asked() plan.State {
 	if len(a.Leaves.Paths)+len(a.Leaves.Units) == 0 {
 		return a.After
 	}
 	s := plan.State{Paths: maps.Clone(a.After.Paths), Units: maps.Clone(a.After.Units)}
 	maps.Copy(s.Paths, a.Leaves.Paths)
-	maps.Copy(s.Units, a.Leaves.Units)
+	for name, u := range s.Units {
+		if left, down := a.Leaves.Units[name]; down {
+			u.Active = left.Active
+		}
+		for p, asked := range a.Leaves.Paths {
+			if _, reads := u.Inputs[p]; reads {
+				u.Inputs = maps.Clone(u.Inputs)
+				u.Inputs[p] = asked.Fingerprint()
+			}
+		}
+		s.Units[name] = u
+	}
 	return s
 }

@@ -338,7 +338,7 @@ var mutants = []mutant{
 	{
 		name:  "what people wrote is not kept",
 		by:    "./agent ^TestWhatPeopleWroteIsKept$",
-		edits: []edit{{"agent/correct.go", "	if err := h.keepDrifted(found); err != nil {", "	if err := error(nil); err != nil {"}},
+		edits: []edit{{"agent/correct.go", "	if err = h.keepDrifted(found); err == nil {", "	if err == nil {"}},
 	},
 	{
 		name:  "a secret that drifted is kept",
@@ -353,7 +353,7 @@ var mutants = []mutant{
 	{
 		name:  "a correction keeps more than there is room for",
 		by:    "./agent ^TestEditsOfManyFilesAtOnceAreAllKept$",
-		edits: []edit{{"agent/correct.go", "	spared := h.tooMuch(found)", "	spared := []string(nil)"}},
+		edits: []edit{{"agent/correct.go", "	spared, counted := h.tooMuch(found), ", "	spared, counted := []string(nil), "}},
 	},
 	{
 		name:  "a frozen host is corrected",
@@ -379,6 +379,11 @@ var mutants = []mutant{
 		name:  "corrections go past a package manager",
 		by:    "./agent ^TestCorrectionNeverGoesPastAPackageManager$",
 		edits: []edit{{"agent/correct.go", "	if held := d.locks.look(d.host.Now()); held != nil {\n		return held.String()\n	}\n", ""}},
+	},
+	{
+		name:  "corrections that could not begin count",
+		by:    "./agent ^TestDiskThatWasFullForAMinuteDoesNotEndCorrections$",
+		edits: []edit{{"agent/correct.go", "	if err != nil && h.Open == nil { // nothing", "	if false { // nothing"}},
 	},
 	{
 		name:  "corrections of a wrong clock count",

@@ -120,3 +120,29 @@ func TestProgramOfTheSystemIsNotRestartedForWhatStays(t *testing.T) {
 		t.Errorf("the steps are %q", got)
 	}
 }
+
+// TestProgramThatReadWhatStayedReadsWhatIsRightAfterwards: nginx, started anew while its
+// file was frozen, went on with what somebody had written when the file was put right.
+func TestProgramThatReadWhatStayedReadsWhatIsRightAfterwards(t *testing.T) {
+	asked := plan.Path{Kind: plan.File, Digest: "asked"}
+	a := &Attempt{
+		After: plan.State{
+			Paths: map[string]plan.Path{journaldConf: {Kind: plan.File, Digest: "by hand"}},
+			Units: map[string]plan.Unit{
+				"nginx.service": {Active: true, Inputs: map[string]string{journaldConf: "by hand", "/etc/other": "x"}},
+				"down.service":  {Inputs: map[string]string{"/etc/other": "x"}},
+			},
+		},
+		Leaves: plan.State{Paths: map[string]plan.Path{journaldConf: asked}, Units: map[string]plan.Unit{"down.service": {Active: true}}},
+	}
+	good := a.asked()
+	if in := good.Units["nginx.service"].Inputs; in[journaldConf] != asked.Fingerprint() || in["/etc/other"] != "x" || good.Paths[journaldConf] != asked {
+		t.Errorf("the good state is %+v", good)
+	}
+	if u := good.Units["down.service"]; !u.Active || u.Inputs["/etc/other"] != "x" {
+		t.Errorf("what is down is %+v", u)
+	}
+	if a.After.Units["nginx.service"].Inputs[journaldConf] != "by hand" {
+		t.Error("the record of the attempt was written to")
+	}
+}

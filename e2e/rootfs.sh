@@ -126,9 +126,15 @@ fi
 if [ $# -eq 0 ]; then set -- bookworm trixie trixie-fleet trixie-podman; fi
 for name; do
 	make_one "$name" 9>&-
-	case $name in bookworm | trixie)
+	case $name in
+	bookworm)
 		fetch "$name" nginx nginx-light 9>&-
 		fetch "$name" rpm rpm 9>&-
+		;;
+	trixie)
+		fetch "$name" nginx nginx-light 9>&-
+		fetch "$name" rpm rpm 9>&-
+		fetch "$name" dnf rpm dnf 9>&-
 		;;
 	esac
 done

@@ -157,6 +157,7 @@ type status struct {
 	}
 	NextLook time.Time `json:"next_look"`
 	Paused   *struct{ Reason string }
+	Lock     *struct{ Process string }
 	Deferred *struct {
 		Commit, Reason string
 		Steps          []string

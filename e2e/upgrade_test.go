@@ -74,6 +74,21 @@ mkdir -p %%{buildroot}/etc/shopd
 	version: "rpm -q --queryformat '%{VERSION}' shopd",
 }
 
+var dnfs = packager{
+	build: func(h *lab.Host, version int) {
+		rpms.build(h, version)
+		h.Script(fmt.Sprintf("mv /var/tmp/shopd.%d /var/tmp/shopd-%d.rpm", version, version))
+	},
+	install: dnf + "install /var/tmp/shopd-1.rpm",
+	upgrade: dnf + "upgrade /var/tmp/shopd-2.rpm",
+	again:   dnf + "reinstall /var/tmp/shopd-2.rpm",
+	holds:   "(dnf) holds /usr/lib/sysimage/rpm/.rpm.lock",
+	left:    rpms.left,
+	version: rpms.version,
+}
+
+const dnf = "dnf -y --disablerepo='*' --releasever=1 --nogpgcheck "
+
 func packaged(name string, version int) string {
 	return fmt.Sprintf("%s of package %d\n", name, version)
 }
@@ -96,12 +111,27 @@ func TestUpgradeByDpkgIsFollowedByOneCorrection(t *testing.T) {
 
 func TestUpgradeByRpmIsFollowedByOneCorrection(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, h *lab.Host) {
-		h.InstallSet("rpm")
-		// Where the database is on RHEL, and where it is on Fedora and SUSE.
-		place := map[string]string{"bookworm": "/var/lib/rpm", "trixie": "/usr/lib/sysimage/rpm"}[h.Release]
-		h.WriteFile("/etc/rpm/macros", "%_dbpath "+place+"\n", 0o644)
+		rpmHost(h, "rpm")
 		oneCorrectionFollows(t, h, rpms)
 	})
+}
+
+// One release is enough: dnf leaves the lock to rpm.
+func TestUpgradeByDnfIsFollowedByOneCorrection(t *testing.T) {
+	t.Parallel()
+	h := theLab.Host(t, "trixie", "web-1")
+	rpmHost(h, "dnf")
+	// dnf, unlike rpm, cannot be told that there is a shell.
+	h.WriteFile("/var/tmp/sh.spec", "Name: sh\nVersion: 1\nRelease: 1\nSummary: a shell\nLicense: none\nBuildArch: noarch\nProvides: /bin/sh\n%description\na shell\n%files\n", 0o644)
+	h.Script("rpmbuild --quiet --define '_topdir /var/tmp/rpmbuild' -bb /var/tmp/sh.spec && rpm -i /var/tmp/rpmbuild/RPMS/noarch/sh-1-1.noarch.rpm")
+	oneCorrectionFollows(t, h, dnfs)
+}
+
+// rpmHost gives a host rpm, with its database where RHEL has it, or Fedora and SUSE.
+func rpmHost(h *lab.Host, set string) {
+	h.InstallSet(set)
+	place := map[string]string{"bookworm": "/var/lib/rpm", "trixie": "/usr/lib/sysimage/rpm"}[h.Release]
+	h.WriteFile("/etc/rpm/macros", "%_dbpath "+place+"\n", 0o644)
 }
 
 func oneCorrectionFollows(t *testing.T, h *lab.Host, p packager) {
@@ -120,7 +150,9 @@ func oneCorrectionFollows(t *testing.T, h *lab.Host, p packager) {
 	s.waitNoDrift()
 
 	p.begin(t, h, p.upgrade)
-	s.waitStatus("the drift to be seen", func(st status) bool { return len(st.Drift) == 2 })
+	s.waitStatus("the drift to be seen, and who is waited for", func(st status) bool {
+		return len(st.Drift) == 2 && st.Lock != nil && st.Lock.Process != ""
+	})
 	s.waitPolls(3)
 	if got := h.ReadFile("/etc/shopd/c.conf"); s.corrections() != 0 || !strings.Contains(got, "c of package 2") {
 		t.Errorf("in the middle of the upgrade there were %d corrections, and the file is %q", s.corrections(), got)

@@ -154,7 +154,7 @@ func (h *Host) InstallSet(set string) {
 		}
 		h.WriteFile("/var/tmp/"+set+"/"+filepath.Base(deb), string(content), 0o644)
 	}
-	h.Script("DEBIAN_FRONTEND=noninteractive dpkg --force-unsafe-io -i /var/tmp/" + set + "/*.deb >/dev/null")
+	h.Script("DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends --allow-downgrades -o Dpkg::Options::=--force-unsafe-io /var/tmp/" + set + "/*.deb >/dev/null")
 }
 
 // Property is one property of a unit, as systemctl show gives it.
