@@ -355,8 +355,8 @@ func TestCorrectionThatFailsIsNotRepeated(t *testing.T) {
 	if len(h.Ledger.Rejected) > 0 {
 		t.Errorf("the good commit is rejected: %+v", h.Ledger.Rejected)
 	}
-	list := mustDrift(t, mustHost(t, w), "/etc/app/app.conf")
-	if len(list) != 1 || list[0].Corrected() {
+	list := mustDrift(t, mustHost(t, w), "/etc/app/app.conf", "app.service")
+	if len(list) != 2 || list[0].Corrected() || list[1].Corrected() {
 		t.Errorf("it will be corrected again: %+v", list)
 	}
 }
