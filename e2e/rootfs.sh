@@ -1,9 +1,10 @@
 #!/bin/bash
 # rootfs.sh makes the root file systems that the tests boot: a minimal Debian
-# with systemd as PID 1, one for each release, and one with the servers that
-# examples/fleet manages. It prints the folder of each.
+# with systemd as PID 1, one for each release; one with the servers that
+# examples/fleet manages; and one for each release with editors. It prints the
+# folder of each.
 #
-#   e2e/rootfs.sh [NAME...]          default: bookworm trixie trixie-fleet
+#   e2e/rootfs.sh [NAME...]          default: all of them
 #
 # Beside them, in debs/RELEASE/SET, are packages that tests install on hosts, which
 # have no way to an archive.
@@ -17,6 +18,8 @@ set -euo pipefail
 readonly recipe=1 # raise it when what is built below changes
 readonly packages=systemd,systemd-sysv,dbus,ca-certificates,procps,iproute2
 readonly servers=nginx-light,python3,postgresql,redis-server,prometheus-node-exporter
+readonly editors=nano,vim-tiny
+readonly all=(bookworm trixie trixie-fleet bookworm-editors trixie-editors)
 readonly cache=${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs
 readonly debs=${EVENKEEL_CACHE:-/var/cache/evenkeel}/debs
 readonly patience=900 # seconds, for one root file system
@@ -47,8 +50,11 @@ need_tools() {
 }
 
 build() {
-	local release=${1%-fleet} root=$2 include=$packages archive
-	if [ "$release" != "$1" ]; then include+=,$servers; fi
+	local release=${1%-*} root=$2 include=$packages archive
+	case $1 in
+	*-fleet) include+=,$servers ;;
+	*-editors) include+=,$editors ;;
+	esac
 	archive=$(mirror)
 	if [ -z "$archive" ]; then
 		say "cannot find a Debian archive in apt's sources"
@@ -119,7 +125,7 @@ if ! flock -w $((2 * patience)) 9; then
 	say "another run holds $cache/.lock"
 	exit 1
 fi
-if [ $# -eq 0 ]; then set -- bookworm trixie trixie-fleet; fi
+if [ $# -eq 0 ]; then set -- "${all[@]}"; fi
 for name; do
 	make_one "$name" 9>&-
 	case $name in bookworm | trixie)
