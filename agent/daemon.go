@@ -83,6 +83,8 @@ type daemon struct {
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
 	headMade   time.Time // by the clock of whoever made the newest commit
+	owing      bool      // looks have taken memory that is not needed any more
+	gaveBack   time.Time // when memory was given back last
 
 	board    board
 	unserved unserved
@@ -254,6 +256,9 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
+	if d.owing && time.Since(d.gaveBack) > reportAge {
+		d.giveBack()
+	}
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
 		d.metrics.PassEnded(string(outcome.Result), time.Now())
 		return delay
@@ -266,7 +271,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 	}
 	if outcome.Result != ResultUnchanged {
 		// Rendering and staging are over: a daemon that waits should be small.
-		giveBack()
+		d.giveBack()
 	}
 	return d.locks.shorten(delay, outcome.Result, time.Now())
 }
