@@ -33,6 +33,7 @@ const (
 	beat      = 10 * time.Second // how often the loop shows that it is alive
 	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
 	reportAge = time.Minute      // how old the status of a host without news may be
+	restAge   = 10 * time.Second // how often memory is given back that looks without a find took
 	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
 
@@ -256,7 +257,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
-	if d.owing && time.Since(d.gaveBack) > reportAge {
+	if d.owing && time.Since(d.gaveBack) > restAge {
 		d.giveBack()
 	}
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {

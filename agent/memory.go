@@ -12,7 +12,7 @@ import (
 )
 
 // giveBack makes the daemon small, at once. After a look that found nothing it is done by a
-// pass, and no more than once a minute: on a host with much to look at it takes a while.
+// pass, and not more often than that: on a host with much to look at it takes a while.
 func (d *daemon) giveBack() {
 	giveBack()
 	d.owing, d.gaveBack = false, time.Now()
