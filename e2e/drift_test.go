@@ -19,6 +19,18 @@ func (s *site) corrections() int64 {
 	return sum
 }
 
+// historyCorrections are those on record since the last commit.
+func (s *site) historyCorrections() int {
+	s.t.Helper()
+	n := 0
+	for _, entry := range s.status().History {
+		if entry.Result == "corrected" {
+			n++
+		}
+	}
+	return n
+}
+
 // waitNoDrift waits until the daemon knows of no drift and is at rest.
 func (s *site) waitNoDrift() {
 	s.t.Helper()
