@@ -133,15 +133,25 @@ func (x *Index) digest(dir Dir, p string, info Info) (string, error) {
 	return now.digest, nil
 }
 
-// Share has the index refer to the digests of a state in place of its own where they are
-// the same: of many files each takes as much as the rest that is known of it.
+// Share has the index refer to the names and digests of a state in place of its own where
+// they are the same: of many files these take more than all else that is known of it.
 func (x *Index) Share(paths map[string]plan.Path) {
-	for p, known := range x.known {
-		if at, there := paths[p]; there && at.Digest == known.digest {
+	shared := make(map[string]indexed, len(x.known))
+	for p, at := range paths {
+		known, there := x.known[p]
+		if there && known.digest == at.Digest {
 			known.digest = at.Digest
-			x.known[p] = known
+		}
+		if there {
+			shared[p] = known
 		}
 	}
+	for p, known := range x.known {
+		if _, there := shared[p]; !there {
+			shared[p] = known
+		}
+	}
+	x.known = shared
 }
 
 // ReadAccounts reads the host's users and groups from /etc/passwd and
