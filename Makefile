@@ -19,7 +19,7 @@ nfpm          := $(EVENKEEL_CACHE)/tools/nfpm-v2.45.0/nfpm
 # The sweep of "make sweep": all the crash points of a release.
 POINTS ?= 10000000
 
-.PHONY: build test unit race e2e lint bench sweep mutants demo package deps rootfs clean
+.PHONY: build test unit race e2e lint bench sweep mutants edits cost demo package deps rootfs clean
 
 build:
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
@@ -43,15 +43,15 @@ race:
 	CGO_ENABLED=1 go test -race -timeout 10m ./agent/source -skip 'CostTheSame|SignatureMatrix|SignedTags|SixtyPushes'
 	CGO_ENABLED=1 go test -race -timeout 10m ./agent -run 'Guard|CutsTheNetwork|RedBefore|NewCheck|NotExcused|TwoBad|ProbationIs|FirstLines|WayBack|Webhook|Nudges'
 
-# Tests on real hosts. RUN= picks some. The second package is the first one again,
-# a version later, for the upgrades.
+# Tests on real hosts. RUN= picks some, ARGS= are flags for them. The second package
+# is the first one again, a version later, for the upgrades.
 e2e: deps rootfs package
 	$(MAKE) package VERSION=$(VERSION).next
 	go test -c -tags e2e_host -o build/host-tests/ ./units/bus ./agent/apply
 	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
-	go test -tags e2e -count=1 -timeout 75m -parallel 12 $(if $(RUN),-v -run "$(RUN)") ./e2e
+	go test -tags e2e -count=1 -timeout 75m -parallel 12 $(if $(RUN),-v -run "$(RUN)") ./e2e $(ARGS)
 
 lint: $(golangci_lint)
 	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host,mutants ./...
@@ -65,6 +65,15 @@ sweep:
 # Each safeguard taken away once: the tests must see it.
 mutants:
 	go test -tags mutants ./agent -run '^TestMutants$$' -timeout 0 -v
+
+# All 500 random edits by hand, on each release. SEED= repeats those of another run.
+edits:
+	$(MAKE) e2e RUN='^TestRandomEdits$$' ARGS='-edits.count=500 -edits.median=1s -edits.seed=$(or $(SEED),0)'
+
+# What the watch costs at 100, 1,000 and 10,000 files. Nothing else may run.
+cost:
+	go test -run '^$$' -bench '^BenchmarkLookout$$' ./agent
+	$(MAKE) e2e RUN='^TestCostOfTheWatch$$' ARGS=-cost.watch
 
 demo: deps rootfs package
 	go build -o build/demo ./e2e/demo

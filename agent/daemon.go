@@ -33,6 +33,7 @@ const (
 	beat      = 10 * time.Second // how often the loop shows that it is alive
 	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
 	reportAge = time.Minute      // how old the status of a host without news may be
+	restAge   = 10 * time.Second // how often memory is given back that looks without a find took
 	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
 
@@ -83,6 +84,8 @@ type daemon struct {
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
 	headMade   time.Time // by the clock of whoever made the newest commit
+	owing      bool      // looks have taken memory that is not needed any more
+	gaveBack   time.Time // when memory was given back last
 
 	board    board
 	unserved unserved
@@ -254,6 +257,9 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
+	if d.owing && time.Since(d.gaveBack) > restAge {
+		d.giveBack()
+	}
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
 		d.metrics.PassEnded(string(outcome.Result), time.Now())
 		return delay
@@ -266,7 +272,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 	}
 	if outcome.Result != ResultUnchanged {
 		// Rendering and staging are over: a daemon that waits should be small.
-		giveBack()
+		d.giveBack()
 	}
 	return d.locks.shorten(delay, outcome.Result, time.Now())
 }

@@ -100,6 +100,10 @@ func (h *Host) lookForDrift(ctx context.Context, good *Good) (now, map[string]er
 	}
 	target := &plan.Target{State: good.State}
 	n.seen, err = h.index.Look(h.Disk, n.accounts, h.paths(target))
+	if h.shared != good {
+		h.index.Share(good.State.Paths)
+		h.shared = good
+	}
 	unfit, err := unfitPaths(err)
 	if err != nil {
 		return n, nil, err

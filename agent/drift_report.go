@@ -89,7 +89,12 @@ func (d *daemon) checked(outcome Outcome) time.Duration {
 	resting := stage == StageIdle || stage == StageHeld
 	switch outcome.Result {
 	case "":
+		if d.lookout.isStale() {
+			d.followDrift()
+			d.lookout.again(0)
+		}
 		if resting {
+			d.owing = true
 			return asPlanned
 		}
 		d.rest()
@@ -101,7 +106,7 @@ func (d *daemon) checked(outcome Outcome) time.Duration {
 		d.report(outcome)
 	}
 	d.followDrift()
-	giveBack()
+	d.giveBack()
 	if d.candidate != nil || d.host.isWatching() {
 		return 0
 	}

@@ -188,6 +188,36 @@ func TestDriftThatIsLeftAlone(t *testing.T) {
 			},
 			[]string{"/etc/systemd/system/db.service.d/x.conf"}, "left alone: it is not evenkeel's; remove it, or bring it into the repository",
 		},
+		"somebody masked a service that runs": {
+			nil, func(w *world) { w.disk.PutLink("/etc/systemd/system/vendor.service", "/dev/null") },
+			[]string{"vendor.service"}, "left alone: somebody masked it, and that link is not evenkeel's; \"systemctl unmask vendor.service\" takes it away",
+		},
+		"somebody masked a service and stopped it": {
+			map[string]plan.OnDrift{"vendor.service": plan.Correct}, func(w *world) {
+				w.disk.PutLink("/etc/systemd/system/vendor.service", "/dev/null")
+				w.sd.Run(context.Background(), units.Stop, "vendor.service")
+			},
+			[]string{"vendor.service"}, "left alone: somebody masked it, and that link is not evenkeel's; \"systemctl unmask vendor.service\" takes it away",
+		},
+		"somebody masked a service that nobody minds": {
+			map[string]plan.OnDrift{"vendor.service": plan.Ignore}, func(w *world) { w.disk.PutLink("/etc/systemd/system/vendor.service", "/dev/null") }, nil, "",
+		},
+		"a service read what is only reported": {
+			map[string]plan.OnDrift{"/etc/app/app.conf": plan.Report}, func(w *world) {
+				w.disk.Overwrite("/etc/app/app.conf", "by hand\n")
+				w.sd.Tick(1)
+				w.sd.Run(context.Background(), units.Restart, "app.service")
+			},
+			[]string{"/etc/app/app.conf", "app.service"}, "reported, and left as it is",
+		},
+		"a service read what is ignored": {
+			map[string]plan.OnDrift{"/etc/app/app.conf": plan.Ignore}, func(w *world) {
+				w.disk.Overwrite("/etc/app/app.conf", "by hand\n")
+				w.sd.Tick(1)
+				w.sd.Run(context.Background(), units.Restart, "app.service")
+			},
+			nil, "",
+		},
 		"somebody stopped a service": {
 			nil, func(w *world) { w.sd.Run(context.Background(), units.Stop, "vendor.service") },
 			[]string{"vendor.service"}, "reported, and left as it is",
@@ -208,6 +238,40 @@ func TestDriftThatIsLeftAlone(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestMaskedServiceIsNotRestarted: a process has read the wrong bytes, and its unit is
+// masked: the bytes come back, and a restart that must fail is not tried.
+func TestMaskedServiceIsNotRestarted(t *testing.T) {
+	w, target := keptWorld(t, nil)
+	var conf string
+	for p := range mustHost(t, w).Ledger.Good.State.Units["vendor.service"].Inputs {
+		if target.State.Paths[p].Kind == plan.File {
+			conf = p
+		}
+	}
+	if conf == "" {
+		t.Fatal("vendor.service reads nothing of the commit")
+	}
+	content := w.disk.Print(conf)
+	w.disk.Overwrite(conf, "by hand\n")
+	w.sd.Tick(1)
+	if _, err := w.sd.Run(context.Background(), units.Restart, "vendor.service"); err != nil {
+		t.Fatal(err)
+	}
+	w.disk.PutLink("/etc/systemd/system/vendor.service", "/dev/null")
+	w.sd.Tick(1)
+	before := invocations(w)
+	if _, outcome := putRight(t, mustHost(t, w), target); outcome.Result != ResultCorrected {
+		t.Fatalf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	if got := w.disk.Print(conf); got != content {
+		t.Errorf("%s is %q, want %q", conf, got, content)
+	}
+	if after := invocations(w); after != before {
+		t.Errorf("something was restarted:\n%s\n%s", before, after)
+	}
+	mustDrift(t, mustHost(t, w), "vendor.service")
 }
 
 // What stays hinders nothing else, and is not taken for the good commit's afterwards.
@@ -291,8 +355,8 @@ func TestCorrectionThatFailsIsNotRepeated(t *testing.T) {
 	if len(h.Ledger.Rejected) > 0 {
 		t.Errorf("the good commit is rejected: %+v", h.Ledger.Rejected)
 	}
-	list := mustDrift(t, mustHost(t, w), "/etc/app/app.conf")
-	if len(list) != 1 || list[0].Corrected() {
+	list := mustDrift(t, mustHost(t, w), "/etc/app/app.conf", "app.service")
+	if len(list) != 2 || list[0].Corrected() || list[1].Corrected() {
 		t.Errorf("it will be corrected again: %+v", list)
 	}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"cmp"
 	"maps"
+	"path"
 	"slices"
 
 	"evenkeel/agent/plan"
@@ -23,15 +24,22 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		switch {
 		case !want.Active || is.Moving || detail.Job != "":
 			// Not asked to run, or on its way: the next look tells.
+		case is.Active && h.isMasked(name, detail):
+			d.note(h.maskedUnit(name))
+		case is.Active && isMask(d.to.Paths[maskOf(name)]):
+			// Its own file is a mask now and stays one: that is told of. It cannot be restarted.
 		case is.Active:
 			to[name] = readsWhatIsCorrected(want, is, corrected)
+			if x, drifted := h.runsWithOthers(name, want, is, corrected); drifted {
+				d.note(x)
+			}
 		default:
 			x, drifted := h.unitDown(name, detail, d.now)
 			if x.Policy == plan.Correct && x.Alone == "" {
 				x.Alone = d.handsOff
 			}
-			if drifted && x.Policy != plan.Ignore {
-				d.list = append(d.list, x)
+			if drifted {
+				d.note(x)
 			}
 			if drifted && x.Corrected() {
 				to[name] = want
@@ -39,6 +47,56 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		}
 	}
 	return h.readAfterwards(to, d)
+}
+
+// note lists a deviation, unless nobody wants to know.
+func (d *drift) note(x Deviation) {
+	if x.Policy != plan.Ignore {
+		d.list = append(d.list, x)
+	}
+}
+
+// isMasked reports whether somebody masked a unit, whether systemd knows it by now or not.
+// Where the good commit has a file of its own at the place of the link, that is the drift.
+func (h *Host) isMasked(name string, detail units.Detail) bool {
+	link := maskOf(name)
+	if _, ours := h.Ledger.Good.State.Paths[link]; ours {
+		return false
+	}
+	if detail.Load == "masked" {
+		return true
+	}
+	dir, err := h.Disk.OpenDir(path.Dir(link))
+	if err != nil {
+		return false
+	}
+	defer func() { _ = dir.Close() }()
+	leads, err := dir.Readlink(name)
+	return err == nil && leads == "/dev/null"
+}
+
+// maskedUnit is told of, also while the unit still runs: it will not come up again.
+func (h *Host) maskedUnit(name string) Deviation {
+	return Deviation{
+		Name: name, Kind: DriftUnit, Policy: h.onDrift(name), How: "it is masked",
+		Alone: "somebody masked it, and that link is not evenkeel's; \"systemctl unmask " + name + "\" takes it away",
+	}
+}
+
+// runsWithOthers judges a service that runs: it may have read what somebody wrote and
+// what is not put back. To restart it would help nobody, as it would read the same again.
+func (h *Host) runsWithOthers(name string, want, is plan.Unit, corrected map[string]bool) (Deviation, bool) {
+	var read []string
+	for _, p := range slices.Sorted(maps.Keys(want.Inputs)) {
+		was, known := is.Inputs[p]
+		if known && was != "" && was != want.Inputs[p] && !corrected[p] && h.onDrift(p) != plan.Ignore {
+			read = append(read, p)
+		}
+	}
+	if len(read) == 0 || h.onDrift(name) == plan.Ignore {
+		return Deviation{}, false
+	}
+	return Deviation{Name: name, Kind: DriftUnit, Policy: plan.Report, How: "it runs with another " + someOf(read) + " than the good commit's"}, true
 }
 
 // readsWhatIsCorrected is a service that runs: only what a correction changes is a
@@ -95,8 +153,8 @@ func (h *Host) unitDown(name string, detail units.Detail, n now) (Deviation, boo
 	switch {
 	case triggered(detail, n):
 		return x, false // it rests until its socket, path or timer wakes it
-	case detail.Load == "masked":
-		x.How, x.Alone = "it is masked", "somebody masked it, and that link is not evenkeel's; \"systemctl unmask "+name+"\" takes it away"
+	case detail.Load == "masked" || h.isMasked(name, detail):
+		x = h.maskedUnit(name)
 	case skipped(detail):
 		return x, false // systemd did not start it because of its own conditions
 	case isOneshot(detail):

@@ -90,7 +90,7 @@ func TestCommitLeavesAloneWhatIsFrozen(t *testing.T) {
 	if now := invocations(w); now != running {
 		t.Errorf("the commit started something:\n%s\n%s", running, now)
 	}
-	mustDrift(t, mustHost(t, w), "/etc/app/app.conf", "/etc/current", "vendor.service")
+	mustDrift(t, mustHost(t, w), "/etc/app/app.conf", "/etc/current", "app.service", "vendor.service") // which reads the first
 
 	// What the commit asks for anew it brings.
 	next.appConf = 2
@@ -121,7 +121,7 @@ func TestServiceThatReadWhatIsFrozenIsRestartedAfterwards(t *testing.T) {
 		t.Fatalf("the commit ends as %q: %s %v", outcome.Result, outcome.Reason, err)
 	}
 	w.sd.Tick(1)
-	mustDrift(t, mustHost(t, w), "/etc/app/app.conf")
+	mustDrift(t, mustHost(t, w), "/etc/app/app.conf", "app.service")
 	thaw(t, w)
 	before := invocations(w)
 	if _, outcome := putRight(t, mustHost(t, w), target); outcome.Result != ResultCorrected {
@@ -171,7 +171,10 @@ func TestFrozenDriftSurvivesCrashesOfACommit(t *testing.T) {
 		if at := dead.disk.Print("/etc/app/app.conf"); at != byHand {
 			t.Fatalf("before %q: it became %q", effect, at)
 		}
-		mustDrift(t, mustHost(t, dead), "/etc/app/app.conf")
+		found, err := mustHost(t, dead).findDrift(t.Context())
+		if err != nil || len(found.list) == 0 || found.list[0].Name != "/etc/app/app.conf" {
+			t.Fatalf("before %q: drifted are %+v, %v", effect, found.list, err)
+		}
 	})
 	outcome, err := deployTarget(mustHost(t, w), next)
 	if w.unhook(); err != nil || outcome.Result != ResultGood || points < 20 {

@@ -63,6 +63,7 @@ type Host struct {
 	leftover []*Attempt // records that must go before the next attempt, the oldest first
 
 	index    apply.Index
+	shared   *Good // whose texts the index refers to
 	redactor redactor
 	decode   decoder
 }

@@ -87,8 +87,24 @@ type Pin struct {
 
 // Owned says what stood at a path before evenkeel first wrote there.
 type Owned struct {
-	Original plan.Path `json:"original"`           // absent: it goes when nothing asks for it any more
-	Packaged string    `json:"packaged,omitempty"` // MD5 of the configuration file as a package shipped it at that time
+	Original *plan.Path `json:"original,omitempty"` // nil: it goes when nothing asks for it any more
+	Packaged string     `json:"packaged,omitempty"` // MD5 of the configuration file as a package shipped it at that time
+}
+
+// ownedFrom is a path at which something stood, or nothing.
+func ownedFrom(before plan.Path, packaged string) Owned {
+	o := Owned{Packaged: packaged}
+	if before.Kind != plan.Absent {
+		o.Original = &before
+	}
+	return o
+}
+
+func (o Owned) original() plan.Path {
+	if o.Original == nil {
+		return plan.Path{}
+	}
+	return *o.Original
 }
 
 // Started is what a unit was last started with.
@@ -211,6 +227,7 @@ func loadLedger(dir apply.Dir, decode decoder) (*Ledger, error) {
 	if l.Version != ledgerVersion {
 		return nil, fmt.Errorf("cannot read the ledger %q: its version is %d, this program knows %d", ledgerFile, l.Version, ledgerVersion)
 	}
+	l.slim()
 	return l, nil
 }
 

@@ -49,10 +49,11 @@ type lookout struct {
 	watcher *fsnotify.Watcher // nil: the kernel gives none
 	seed    maphash.Seed
 	paths   map[uint64]struct{} // hashes of what matters: a path that only looks like one costs one look
+	wanted  map[uint64]struct{} // hashes of the directories that shall be watched
 	watched map[string]struct{} // directories
+	stale   bool                // a directory may be another one than the one that is watched
 	fault   string              // why changes may be seen late, "" when they are not
 	beside  bool                // a package manager left something beside a path
-	lost    int                 // how often the kernel had more to say than it could keep
 }
 
 func newLookout(interval time.Duration, manager units.Manager) *lookout {
@@ -117,14 +118,14 @@ func (l *lookout) listen(ctx context.Context) {
 		case e, open := <-events:
 			if !open {
 				events = nil
-			} else if l.matters(e.Name) {
+			} else if l.matters(e) {
 				sign()
 			}
 		case err, open := <-faults:
 			if !open {
 				faults = nil
 			} else if errors.Is(err, fsnotify.ErrEventOverflow) {
-				l.overflowed()
+				l.outdated() // of that too it may have been told
 				sign()
 			}
 		case <-l.said:
@@ -134,6 +135,7 @@ func (l *lookout) listen(ctx context.Context) {
 		case <-later.C:
 			l.ring()
 		case <-clock.C:
+			l.outdated() // by mounts nobody tells of
 			l.ring()
 		case <-burst.C:
 			began = time.Time{}
@@ -211,16 +213,20 @@ func (l *lookout) isBlind() bool {
 
 // matters reports whether an event is about a path of the good commit, a directory on the
 // way to one, or what a package manager left beside one.
-func (l *lookout) matters(name string) bool {
-	name = path.Clean(name) // what is in the root has two slashes
+func (l *lookout) matters(e fsnotify.Event) bool {
+	name := path.Clean(e.Name) // what is in the root has two slashes
+	hash := l.hash(name)
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if _, dir := l.wanted[hash]; dir && e.Has(fsnotify.Create|fsnotify.Remove|fsnotify.Rename) {
+		l.stale = true
+	}
 	of := apply.BesideOf(name)
 	if _, ours := l.paths[l.hash(of)]; ours && of != "" {
 		l.beside = true
 		return true
 	}
-	if _, ours := l.paths[l.hash(name)]; ours {
+	if _, ours := l.paths[hash]; ours {
 		return true
 	}
 	_, ours := l.paths[l.hash(path.Dir(name)+"/*")]
@@ -237,10 +243,19 @@ func (l *lookout) sawPackages() bool {
 	return saw
 }
 
-func (l *lookout) overflowed() {
+// outdated says that directories may have been replaced without a word.
+func (l *lookout) outdated() {
 	l.mu.Lock()
-	l.lost++
+	l.stale = true
 	l.mu.Unlock()
+}
+
+// isStale reports whether follow must be called once more, and a look follow that: what
+// happened in a new directory before it was watched, nobody has seen.
+func (l *lookout) isStale() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.stale
 }
 
 // follow watches the directories of paths, and of all above them: a directory that is
@@ -270,7 +285,11 @@ func (l *lookout) follow(paths, whole, names []string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.paths = hashes
+	l.paths, l.stale = hashes, false
+	l.wanted = make(map[uint64]struct{}, len(wanted))
+	for dir := range wanted {
+		l.wanted[l.hash(dir)] = struct{}{}
+	}
 	if !slices.Equal(l.units, names) {
 		l.units = names
 		tell(l.others)

@@ -84,13 +84,41 @@ func TestLookoutPassesOverWhatIsNotManaged(t *testing.T) {
 		"a.conf.dpkg-dist": true, "a.conf.rpmnew": true, "b.conf.dpkg-dist": false,
 		"b.conf": false, ".a.conf.swp": false, ".a.conf.evenkeel+": false, "x.d/any/deeper": false,
 	} {
-		if got := l.matters(filepath.Join(dir, name)); got != want {
+		if got := l.matters(fsnotify.Event{Name: filepath.Join(dir, name)}); got != want {
 			t.Errorf("%q matters: %t, want %t", name, got, want)
 		}
 	}
-	if !l.matters("//" + strings.SplitN(dir, "/", 3)[1]) {
+	if !l.matters(fsnotify.Event{Name: "//" + strings.SplitN(dir, "/", 3)[1]}) {
 		t.Error("a directory in the root does not matter as fsnotify names it")
 	}
+}
+
+// TestLookoutFollowsAReplacedDirectory: a directory is moved away and its copy put in its
+// place. No file drifted, but what is watched is the old directory.
+func TestLookoutFollowsAReplacedDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "sub")
+	file := filepath.Join(dir, "a.conf")
+	writeFile(t, file, "1")
+	l := watchfulLookout(t, []string{file}, nil)
+	writeFile(t, file, "2")
+	rings(t, l, "a file is written to")
+	if l.isStale() {
+		t.Error("a file that is written to makes another directory of it")
+	}
+	if err := os.Rename(dir, dir+".old"); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, file, "2")
+	rings(t, l, "the directory is replaced")
+	if !l.isStale() {
+		t.Fatal("nobody is told that the directory is another one")
+	}
+	l.follow([]string{file}, nil, nil)
+	if l.isStale() {
+		t.Error("it is never enough")
+	}
+	writeFile(t, file, "3")
+	rings(t, l, "a file of the new directory is written to")
 }
 
 // A burst is one look, or a few when it goes on.
@@ -121,6 +149,9 @@ func TestLookoutLosesEvents(t *testing.T) {
 	l := watchfulLookout(t, []string{filepath.Join(t.TempDir(), "a.conf")}, nil)
 	l.watcher.Errors <- fsnotify.ErrEventOverflow
 	rings(t, l, "lost events")
+	if !l.isStale() {
+		t.Error("what was lost may have been that a directory is another one")
+	}
 }
 
 // TestLookoutWithoutWatches: the kernel gives none, so the clock has to do, and people

@@ -6,9 +6,17 @@ import (
 	"os"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
+
+// giveBack makes the daemon small, at once. After a look that found nothing it is done by a
+// pass, and not more often than that: on a host with much to look at it takes a while.
+func (d *daemon) giveBack() {
+	giveBack()
+	d.owing, d.gaveBack = false, time.Now()
+}
 
 // giveBack makes a daemon that waits small: rendering and staging are over. Besides
 // the heap it lets go of the program's own code and constants, of which an idle

@@ -398,7 +398,17 @@ var mutants = []mutant{
 	{
 		name:  "lost events are no reason to look",
 		by:    "./agent ^TestLookoutLosesEvents$",
-		edits: []edit{{"agent/lookout.go", "				l.overflowed()\n				sign()\n", "				l.overflowed()\n"}},
+		edits: []edit{{"agent/lookout.go", "				l.outdated() // of that too it may have been told\n				sign()\n", "				l.outdated()\n"}},
+	},
+	{
+		name:  "a directory that was replaced is not watched again",
+		by:    "./agent ^TestLookoutFollowsAReplacedDirectory$",
+		edits: []edit{{"agent/lookout.go", "		l.stale = true\n	}\n	if _, ours", "	}\n	if _, ours"}},
+	},
+	{
+		name:  "masks of services that run are not seen",
+		by:    "./agent ^TestDriftThatIsLeftAlone$",
+		edits: []edit{{"agent/drift_units.go", "case is.Active && h.isMasked(name, detail):", "case false:"}},
 	},
 
 	// The real disk.

@@ -37,7 +37,7 @@ func (h *Host) content(target *plan.Target, digest string) ([]byte, error) {
 func (h *Host) keepOriginals(owned map[string]Owned) error {
 	wrote := false
 	for _, p := range slices.Sorted(maps.Keys(owned)) {
-		o := owned[p].Original
+		o := owned[p].original()
 		if _, already := h.Ledger.Owned[p]; already || o.Kind != plan.File {
 			continue
 		}
@@ -77,7 +77,7 @@ func (h *Host) readOriginal(p string) ([]byte, error) {
 func (h *Host) dropOriginals() {
 	used := map[string]bool{}
 	for _, o := range h.Ledger.Owned {
-		used[originalPrefix+o.Original.Digest] = true
+		used[originalPrefix+o.original().Digest] = true
 	}
 	names, err := h.State.Names()
 	for _, name := range names {

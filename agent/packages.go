@@ -58,12 +58,12 @@ func (h *Host) lookAtPackages(target *plan.Target) (packaged, error) {
 // since, the original is stale, and the path stays as it is.
 func (w *wanted) goesBack(h *Host, p string, n now) plan.Path {
 	owned, at := w.owned[p], h.before(p, n)
-	if owned.Original.Kind != plan.File && owned.Original.Kind != plan.Absent {
-		return owned.Original
+	if owned.original().Kind != plan.File && owned.original().Kind != plan.Absent {
+		return owned.original()
 	}
 	why := n.packaged.shipsNewer(p, owned)
 	if why == "" {
-		return owned.Original
+		return owned.original()
 	}
 	if shipped := n.packaged.conffiles[p].MD5; shipped == "" || shipped != h.md5(p) {
 		w.newer = append(w.newer, newer{p, why})
@@ -76,7 +76,7 @@ func (w *wanted) goesBack(h *Host, p string, n now) plan.Path {
 func (k packaged) shipsNewer(p string, owned Owned) string {
 	c, known := k.conffiles[p]
 	switch {
-	case known && owned.Packaged == "" && owned.Original.Kind == plan.Absent:
+	case known && owned.Packaged == "" && owned.original().Kind == plan.Absent:
 		return fmt.Sprintf("package %s, which was installed since, ships it", c.Package)
 	case known && owned.Packaged != c.MD5:
 		return fmt.Sprintf("package %s ships another version by now", c.Package)

@@ -46,7 +46,7 @@ func (h *Host) complete(target *plan.Target, digest, key string, n now) wanted {
 	}
 	for p := range w.to.Paths {
 		if _, ours := w.owned[p]; !ours && h.takes(p, target, w, n) {
-			w.owned[p] = Owned{Original: h.before(p, n), Packaged: n.packaged.conffiles[p].MD5}
+			w.owned[p] = ownedFrom(h.before(p, n), n.packaged.conffiles[p].MD5)
 		}
 	}
 	w.units(n)
@@ -61,11 +61,11 @@ func (w *wanted) takesAway(h *Host, n now) map[string]bool {
 	for _, p := range w.target.Absent {
 		o, ours := w.owned[p]
 		switch before := h.before(p, n); {
-		case ours && o.Original.Kind == plan.Link:
+		case ours && o.original().Kind == plan.Link:
 			absent[p] = true
 		case !ours && before.Kind == plan.Link:
 			absent[p] = true
-			w.owned[p] = Owned{Original: before}
+			w.owned[p] = ownedFrom(before, "")
 		}
 	}
 	return absent

@@ -3,72 +3,11 @@
 package e2e
 
 import (
-	"fmt"
-	"os"
-	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"evenkeel/e2e/lab"
 )
-
-// edits by hand that evenkeel puts right, each a shell script. What stood there has
-// to come back as it was.
-var edits = []struct{ name, script string }{
-	{"content", "echo by hand >> /etc/motd"},
-	{"an editor's save", "cp /etc/motd /etc/motd~; echo by hand > /etc/.motd.swp; mv /etc/.motd.swp /etc/motd; rm /etc/motd~"},
-	{"sed -i", "sed -i '1s/^/by hand: /' /etc/motd"},
-	{"mode", "chmod 0666 /etc/shop/secret.conf"},
-	{"owner", "chown daemon:daemon /etc/shop/secret.conf"},
-	{"deleted", "rm /etc/shop/old.conf"},
-	{"the directory deleted", "rm -r /etc/shop"},
-	{"replaced by a link", "ln -sf /etc/hostname /etc/motd"},
-	{"replaced by another inode", "echo other > /root/other; mv /root/other /etc/shop/old.conf"},
-	{"the link changed", "ln -sfn elsewhere /etc/shop/current.conf"},
-	{"the link replaced by a file", "rm /etc/shop/current.conf; echo file > /etc/shop/current.conf"},
-	{"a directory's mode", "chmod 0700 /srv/shop"},
-	{"disabled", "systemctl disable app.service"},
-	{"a unit file", "echo '# by hand' >> /etc/systemd/system/prepare.service"},
-	{"a config with its service restarted", "echo '# by hand' >> /etc/db/db.env; systemctl restart db.service"},
-}
-
-// What somebody changes by hand is back within a second, each edit with one correction.
-func TestDriftIsCorrected(t *testing.T) {
-	onEachRelease(t, func(t *testing.T, h *lab.Host) {
-		s := newSite(t, h)
-		commit := s.settled()
-		var took []time.Duration
-		for _, edit := range edits {
-			s.waitNoDrift()
-			good, count := h.Snapshot().Without("/etc/machine-id"), s.corrections()
-			h.Script(edit.script)
-			began := time.Now()
-			s.waitStatus("the correction of: "+edit.name, func(st status) bool {
-				return len(st.History) > 0 && st.History[0].Result == "corrected" && st.Attempt == nil && len(st.Drift) == 0 && s.corrections() > count
-			})
-			took = append(took, time.Since(began))
-			if diff := good.Diff(h.Snapshot().Without("/etc/machine-id")); diff != "" {
-				t.Errorf("%s: not everything came back:\n%s", edit.name, diff)
-			}
-			if n := s.historyCorrections(); n != len(took) {
-				t.Errorf("%s: %d corrections are on record after %d edits", edit.name, n, len(took))
-			}
-			h.Must("evenkeel", "retry") // forgets how often each was corrected
-		}
-		slices.Sort(took)
-		median := took[len(took)/2]
-		fmt.Fprintf(os.Stderr, "%s: from an edit to the end of its correction: median %v, longest %v\n", h.Release, median.Round(time.Millisecond), took[len(took)-1].Round(time.Millisecond))
-		const most = 5 * time.Second // below a second on a machine that is not busy with others
-		if median > most {
-			t.Errorf("the median is %v, more than %v", median, most)
-		}
-		if st := s.status(); st.Good.Commit != commit || len(st.Rejected) > 0 {
-			t.Errorf("the good commit is %q, rejected are %v", st.Good.Commit, st.Rejected)
-		}
-		s.answers("hello from the first of them, this is test")
-	})
-}
 
 // corrections that the daemon has counted.
 func (s *site) corrections() int64 {

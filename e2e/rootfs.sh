@@ -128,10 +128,12 @@ for name; do
 	make_one "$name" 9>&-
 	case $name in
 	bookworm)
+		fetch "$name" editors nano vim-tiny 9>&-
 		fetch "$name" nginx nginx-light 9>&-
 		fetch "$name" rpm rpm 9>&-
 		;;
 	trixie)
+		fetch "$name" editors nano vim-tiny 9>&-
 		fetch "$name" nginx nginx-light 9>&-
 		fetch "$name" rpm rpm 9>&-
 		fetch "$name" dnf rpm dnf 9>&-

@@ -3,6 +3,7 @@ package apply
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"path"
 	"strconv"
@@ -39,14 +40,19 @@ func (u *Unfit) Unwrap() error { return u.Err }
 // only files that changed are read again. The zero value is empty.
 type Index struct {
 	Key   plan.DigestKey // of this host; not to be changed once anything was looked at
-	known map[string]indexed
+	seed  maphash.Seed
+	known map[string]indexed // nil: nothing yet
 }
 
+// indexed is what a file was, as short as it can be: there may be many.
 type indexed struct {
-	inode        uint64
-	size         int64
-	mtime, ctime time.Time
-	digest       string
+	stamp  uint64 // of what stat(2) told of it
+	digest string
+}
+
+// stamp is another one when anything but the name of a file changed.
+func (x *Index) stamp(info Info) uint64 {
+	return maphash.Comparable(x.seed, [4]int64{int64(info.Inode), info.Size, info.MTime.UnixNano(), info.CTime.UnixNano()})
 }
 
 // Look describes what stands at each of the absolute paths, following no link.
@@ -111,10 +117,11 @@ func (x *Index) one(dir Dir, accounts Accounts, p string, seen *Seen) error {
 }
 
 func (x *Index) digest(dir Dir, p string, info Info) (string, error) {
-	now := indexed{inode: info.Inode, size: info.Size, mtime: info.MTime, ctime: info.CTime}
-	was := x.known[p]
-	now.digest = was.digest
-	if was == now && was.digest != "" {
+	if x.known == nil {
+		x.known, x.seed = map[string]indexed{}, maphash.MakeSeed()
+	}
+	now := indexed{stamp: x.stamp(info)}
+	if was := x.known[p]; was.stamp == now.stamp && was.digest != "" {
 		return was.digest, nil
 	}
 	data, err := dir.Read(path.Base(p), MaxFile)
@@ -122,11 +129,29 @@ func (x *Index) digest(dir Dir, p string, info Info) (string, error) {
 		return "", err
 	}
 	now.digest = x.Key.Digest(data)
-	if x.known == nil {
-		x.known = map[string]indexed{}
-	}
 	x.known[p] = now
 	return now.digest, nil
+}
+
+// Share has the index refer to the names and digests of a state in place of its own where
+// they are the same: of many files these take more than all else that is known of it.
+func (x *Index) Share(paths map[string]plan.Path) {
+	shared := make(map[string]indexed, len(x.known))
+	for p, at := range paths {
+		known, there := x.known[p]
+		if there && known.digest == at.Digest {
+			known.digest = at.Digest
+		}
+		if there {
+			shared[p] = known
+		}
+	}
+	for p, known := range x.known {
+		if _, there := shared[p]; !there {
+			shared[p] = known
+		}
+	}
+	x.known = shared
 }
 
 // ReadAccounts reads the host's users and groups from /etc/passwd and

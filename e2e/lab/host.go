@@ -109,6 +109,10 @@ func (h *Host) makeDisk() error {
 // outside is where a path of the host's disk is found from here.
 func (h *Host) outside(path string) string { return filepath.Join(h.dir, "disk", path) }
 
+// Outside is where a path of the host's disk is found from here, for tests that must do
+// something to it at once, without a process in the host. Links in it lead elsewhere.
+func (h *Host) Outside(path string) string { return h.outside(path) }
+
 func (h *Host) mount() error {
 	options := fmt.Sprintf("lowerdir=%s,upperdir=%s,workdir=%s",
 		h.lower, filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work"))

@@ -1,0 +1,118 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"evenkeel/e2e/lab"
+)
+
+// costOfWatch makes TestCostOfTheWatch measure: it takes minutes, and nothing else may run.
+// "make cost" does.
+var costOfWatch = flag.Bool("cost.watch", false, "measure what the watch of many files costs")
+
+// What 10,000 files may cost more than 100.
+const (
+	mostForMany    = 5 << 20                // bytes resident
+	mostIdle       = 100 * time.Millisecond // of processor time in a minute
+	mostToCorrect  = 5 * time.Second        // from an edit, in a repository of that size
+	editsOfMany    = 5
+	inOneDirectory = 20
+)
+
+// watchCost is what a daemon costs that watches so many files.
+type watchCost struct {
+	files    int
+	deployed time.Duration // how long the first commit took
+	resident int64         // bytes at rest
+	started  int64         // bytes at rest after a start
+	peak     int64         // bytes, all corrections included
+	idle     time.Duration // of processor time in a minute, children included
+	edit     time.Duration // from an edit to its correction, the median of some
+}
+
+func TestCostOfTheWatch(t *testing.T) {
+	if !*costOfWatch {
+		t.Skip("measured with \"make cost\" only")
+	}
+	for _, release := range releases {
+		t.Run(release, func(t *testing.T) {
+			var costs []watchCost
+			for _, n := range []int{100, 1000, 10_000} {
+				t.Run(fmt.Sprint(n), func(t *testing.T) {
+					c := costOfTheWatch(t, theLab.Host(t, release, "web-1"), n)
+					fmt.Fprintf(os.Stderr, "%s: %d files: %.1f MB at rest, %.1f MB after a start, %.1f MB at most; %v of CPU in an idle minute; %v from an edit to its correction; deployed in %v\n",
+						release, n, megabytes(c.resident), megabytes(c.started), megabytes(c.peak), c.idle.Round(time.Millisecond), c.edit.Round(time.Millisecond), c.deployed.Round(time.Second))
+					costs = append(costs, c)
+				})
+			}
+			if len(costs) < 3 {
+				return // it has failed
+			}
+			few, many := costs[0], costs[len(costs)-1]
+			if more := many.resident - few.resident; more > mostForMany {
+				t.Errorf("%d files take %.1f MB more than %d", many.files, megabytes(more), few.files)
+			}
+			if more := many.idle - few.idle; more > mostIdle {
+				t.Errorf("%d files take %v more of an idle minute than %d", many.files, more, few.files)
+			}
+			if many.edit > mostToCorrect {
+				t.Errorf("with %d files an edit is corrected after %v", many.files, many.edit)
+			}
+		})
+	}
+}
+
+func megabytes(n int64) float64 { return float64(n) / (1 << 20) }
+
+func costOfTheWatch(t *testing.T, h *lab.Host, n int) watchCost {
+	s := newSite(t, h)
+	place := func(i int) string { return fmt.Sprintf("/etc/many/%d/%d.conf", i/inOneDirectory, i) }
+	var files strings.Builder
+	for i := range n {
+		s.repo.Write("roles/base/files"+place(i), fmt.Sprintf("file %d\n", i))
+		fmt.Fprintf(&files, "\n  %s: {feeds: none}", place(i))
+	}
+	s.repo.Edit("roles/base/role.yaml", "files:", "files:"+files.String())
+	s.config.more = "interval: 10s\n"
+	s.configure()
+	c := watchCost{files: n}
+	began := time.Now()
+	s.settled()
+	c.deployed = time.Since(began)
+	s.waitNoDrift()
+
+	var took []time.Duration
+	for i := range editsOfMany {
+		at := h.Outside(place(i * 7))
+		began := time.Now()
+		if err := os.WriteFile(at, []byte("by hand\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if !pollOften(soon, func() bool { return h.ReadFile(place(i*7)) == fmt.Sprintf("file %d\n", i*7) }) {
+			t.Fatalf("%s is not corrected", place(i*7))
+		}
+		took = append(took, time.Since(began))
+		s.waitNoDrift()
+	}
+	c.edit = percentile(took, 50)
+
+	daemon := h.Property("evenkeel.service", "MainPID")
+	c.peak = s.peakMemory(daemon)
+	used := s.processorTime()
+	lab.Poll(time.Minute, func() bool { return false }) // nothing happens
+	c.idle = time.Duration(s.processorTime()-used) * time.Microsecond
+	c.resident = s.residentMemory()
+
+	h.Must("systemctl", "restart", "evenkeel.service")
+	s.waitPolls(3)
+	s.waitNoDrift()
+	c.started = s.residentMemory()
+	return c
+}
