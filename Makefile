@@ -51,10 +51,10 @@ e2e: deps rootfs package
 	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
-	go test -tags e2e -count=1 -timeout 75m -parallel 12 $(if $(RUN),-v -run "$(RUN)") ./e2e $(ARGS)
+	go test -tags e2e$(TAGS) -count=1 -timeout 75m -parallel 12 $(if $(RUN),-v -run "$(RUN)") ./e2e $(ARGS)
 
 lint: $(golangci_lint)
-	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,e2e_host,mutants ./...
+	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,cost,e2e_host,mutants ./...
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
@@ -73,7 +73,7 @@ edits:
 # What the watch costs at 100, 1,000 and 10,000 files. Nothing else may run.
 cost:
 	go test -run '^$$' -bench '^BenchmarkLookout$$' ./agent
-	$(MAKE) e2e RUN='^TestCostOfTheWatch$$' ARGS=-cost.watch
+	$(MAKE) e2e RUN='^TestCostOfTheWatch$$' TAGS=,cost
 
 demo: deps rootfs package
 	go build -o build/demo ./e2e/demo

@@ -1,9 +1,8 @@
-//go:build e2e
+//go:build e2e && cost
 
 package e2e
 
 import (
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -12,10 +11,6 @@ import (
 
 	"evenkeel/e2e/lab"
 )
-
-// costOfWatch makes TestCostOfTheWatch measure: it takes minutes, and nothing else may run.
-// "make cost" does.
-var costOfWatch = flag.Bool("cost.watch", false, "measure what the watch of many files costs")
 
 // What 10,000 files may cost more than 100.
 const (
@@ -37,10 +32,9 @@ type watchCost struct {
 	edit     time.Duration // from an edit to its correction, the median of some
 }
 
+// What the watch of many files costs. It takes minutes, and nothing else may run meanwhile,
+// so that only "make cost" has it.
 func TestCostOfTheWatch(t *testing.T) {
-	if !*costOfWatch {
-		t.Skip("measured with \"make cost\" only")
-	}
 	for _, release := range releases {
 		t.Run(release, func(t *testing.T) {
 			var costs []watchCost

@@ -110,12 +110,20 @@ func envFileRead(e *editing, role, unit string) edit {
 }
 
 // andRead changes a file and has the service read it: it is restarted when the file is
-// put back, and told of when the file stays.
+// put back, and told of when the file stays. The daemon is held until the service runs: one
+// that is restarted while its file is being put back goes on with what it read.
 func andRead(e *editing, role, unit, p string) edit {
 	x := changed(e, role, unit, p, func() {
 		e.systemctl("daemon-reload")
 		e.systemctl("restart", unit)
 	})
+	do := x.do
+	x.do = func() {
+		daemon := e.host.Property("evenkeel.service", "MainPID")
+		e.host.Must("kill", "-STOP", daemon)
+		defer e.host.Must("kill", "-CONT", daemon)
+		do()
+	}
 	switch role {
 	case kept:
 		x.isBack = func() bool { return e.isGood(p) && e.runs(unit) && !e.readByHand(unit) }

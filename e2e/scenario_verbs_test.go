@@ -328,7 +328,10 @@ func (s *scenario) historyHas(words string) string {
 
 func (s *scenario) metricIs(rest string) string {
 	name, want, _ := strings.Cut(rest, " ")
-	return s.soonSo("it is another value", func() bool { return s.metric(name) == want })
+	return s.soonSo("it is another value", func() bool {
+		value, err := s.metricNow(name)
+		return err == nil && value == want
+	})
 }
 
 func (s *scenario) run(well bool) func(string) string {

@@ -287,16 +287,22 @@ func (s *site) restarted(before map[string]string) []string {
 // metric gives the value of a line of /metrics, named with its labels.
 func (s *site) metric(name string) string {
 	s.t.Helper()
-	page, err := body(s.host, "http://127.0.0.1:9973/metrics")
+	value, err := s.metricNow(name)
 	if err != nil {
 		s.t.Fatalf("cannot get the metrics: %v", err)
 	}
+	return value
+}
+
+// metricNow is metric for a daemon that may be about to start.
+func (s *site) metricNow(name string) (string, error) {
+	page, err := body(s.host, "http://127.0.0.1:9973/metrics")
 	for line := range strings.Lines(page) {
 		if value, ok := strings.CutPrefix(line, name+" "); ok {
-			return strings.TrimSpace(value)
+			return strings.TrimSpace(value), nil
 		}
 	}
-	return ""
+	return "", err
 }
 
 func (s *site) tellIfFailed() {
