@@ -76,6 +76,9 @@ type Attempt struct {
 	DropIns  []string                `json:"drop_ins"`           // see Good.DropIns
 	Made     map[string]string       `json:"made,omitempty"`     // see Target.Made
 
+	Sysctl      map[string]string `json:"sysctl,omitempty"`       // values of the kernel that it may change, as they were before
+	SysctlFirst map[string]string `json:"sysctl_first,omitempty"` // what Ledger.Sysctl will be once it is kept
+
 	Past      bool           `json:"past,omitempty"`       // a person went back to it
 	Guard     plan.Service   `json:"guard,omitzero"`       // what must still be reached
 	Probation time.Duration  `json:"probation,omitempty"`  // how long it must prove itself
@@ -83,6 +86,7 @@ type Attempt struct {
 
 	phase      Phase
 	tries      int                     // how often this phase was begun, 1 the first time
+	resets     map[string]string       // values of the kernel that no file sets any more, as they were before the first did
 	unfinished bool                    // it is kept, and some old files stay beside the managed ones
 	cameUp     map[string]units.Detail // touched units right after their jobs, as far as this process saw them
 }

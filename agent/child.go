@@ -35,9 +35,9 @@ const (
 	childNice       = 10
 	childKillDelay  = 5 * time.Second // for its pipes to close after it was killed
 
-	// The validators' child is not one of childKinds: apply starts it, in a unit
-	// that limits it.
+	// These are not of childKinds: apply starts them, each in a unit that limits it.
 	childValidate = "child-validate"
+	childSysctl   = "child-sysctl"
 
 	exitChildFailed = 1
 	exitChildCPU    = 3 // out of processor time; 2 is what the Go runtime ends with
@@ -82,8 +82,11 @@ func ChildMain(args []string, stdin io.Reader, stdout io.Writer) (handled bool, 
 	if len(args) != 1 {
 		return false, 0
 	}
-	if args[0] == childValidate {
+	switch args[0] {
+	case childValidate:
 		return true, apply.ValidateMain(stdin, stdout)
+	case childSysctl:
+		return true, apply.SysctlMain(stdin, stdout)
 	}
 	kind, is := childKindNamed(args[0])
 	if !is {

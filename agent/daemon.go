@@ -149,7 +149,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	d.prober = &health.Prober{Manager: opt.Manager, Reach: d.reach}
 	d.host = &Host{
 		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
-		Phase: d.tell, Create: apply.CreateFiles, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Corrected: func(kind DriftKind) { d.metrics.Corrected(string(kind)) }, AtOnce: jobsAtOnce, Probation: cfg.Probation, Guard: cfg.Guard.service(),
+		Phase: d.tell, Create: apply.CreateFiles, Sysctl: apply.Sysctl{Root: "/proc/sys"}, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Corrected: func(kind DriftKind) { d.metrics.Corrected(string(kind)) }, AtOnce: jobsAtOnce, Probation: cfg.Probation, Guard: cfg.Guard.service(),
 		Journal: health.Journal, index: apply.Index{Key: key},
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}

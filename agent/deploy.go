@@ -65,6 +65,9 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 		return err
 	}
 	content := func(digest string) ([]byte, error) { return h.content(w.target, digest) }
+	if err := h.noteSysctl(a, w, n); err != nil {
+		return err
+	}
 	if err := apply.Room(h.Disk, h.StateDir, a.Moves, content); err != nil {
 		return err
 	}
@@ -247,6 +250,7 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 	if err := h.create(ctx, a, kindAfter); err != nil {
 		return err
 	}
+	h.resetSysctl(ctx, a)
 	if p.Reload != "" {
 		h.Log.Info("daemon-reload", "why", p.Reload)
 		if err := h.Manager.DaemonReload(ctx); err != nil {

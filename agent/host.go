@@ -44,6 +44,8 @@ type Host struct {
 
 	Create func(ctx context.Context, files []string) error // has systemd-tmpfiles make what files say; nil for nothing
 
+	Sysctl Sysctl // the kernel's values; nil when nobody minds them
+
 	Reverted func(cause Cause) // counts the attempts that are taken back
 
 	Corrected func(kind DriftKind) // counts what drifted and was put right

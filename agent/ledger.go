@@ -52,6 +52,7 @@ type Ledger struct {
 	History     []Entry                `json:"history,omitempty"`     // newest last
 	Aside       []string               `json:"aside,omitempty"`       // files of others that a revert had to move out of the way
 	Corrections map[string]Corrections `json:"corrections,omitempty"` // of drift, by path or unit
+	Sysctl      map[string]string      `json:"sysctl,omitempty"`      // value of the kernel that a kept target sets -> what it was before evenkeel first did
 }
 
 // Good is the last commit that was seen healthy.

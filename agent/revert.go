@@ -103,7 +103,9 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 	if err := h.Manager.DaemonReload(ctx); err != nil {
 		return errors.Join(append(errs, fmt.Errorf("cannot make systemd read its unit files: %w", err))...)
 	}
-	errs = append(errs, h.create(ctx, a, kindBefore), jobs.Waves(ctx, p.Waves), h.forgetFailures(ctx, a))
+	// Before services start, and once more when systemd-sysctl has set what files say.
+	_ = h.restoreSysctl(ctx, a)
+	errs = append(errs, h.create(ctx, a, kindBefore), jobs.Waves(ctx, p.Waves), h.forgetFailures(ctx, a), h.restoreSysctl(ctx, a))
 	return errors.Join(errs...)
 }
 

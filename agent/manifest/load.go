@@ -138,6 +138,7 @@ func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b.nesting()
 	b.unitFiles(facts.SystemdVersion)
 	b.quadlets()
+	b.sysctlFiles()
 	b.masked()
 	b.orderOfServices()
 	b.warnings(read)

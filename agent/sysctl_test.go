@@ -1,0 +1,136 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"testing"
+
+	"evenkeel/agent/plan"
+)
+
+// kernel is the kernel's values in memory. Locked takes no value.
+type kernel struct {
+	values map[string]string
+	locked string
+}
+
+func (k *kernel) Read(keys []string) map[string]string {
+	found := map[string]string{}
+	for _, key := range keys {
+		if value, there := k.values[key]; there {
+			found[key] = value
+		}
+	}
+	return found
+}
+
+func (k *kernel) Write(_ context.Context, values map[string]string) error {
+	for key, value := range values {
+		if key == k.locked && k.values[key] != value {
+			return errors.New(key + " is locked")
+		}
+		k.values[key] = value
+	}
+	return nil
+}
+
+const forward, martians = "net/ipv4/ip_forward", "net/ipv4/conf/all/log_martians"
+
+// sysctlTarget is a commit with one file of sysctl.d.
+func sysctlTarget(w *world, commit, text string) *plan.Target {
+	t := (&spec{app: 1, db: 1}).target(commit, w)
+	if text != "" {
+		(&spec{}).file(t, 1, "/etc/sysctl.d/a.conf", "", text)
+	}
+	return t
+}
+
+// deploySysctl deploys a commit; once it is applied the kernel has other values, as
+// systemd-sysctl would have set them.
+func deploySysctl(t *testing.T, w *world, k *kernel, target *plan.Target, set map[string]string) (*Host, Outcome) {
+	t.Helper()
+	h := mustHost(t, w)
+	h.Sysctl = k
+	h.Phase = func(stage Stage, _ string) {
+		if stage == StageWatching {
+			maps.Copy(k.values, set)
+		}
+	}
+	outcome, err := deployTarget(h, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, outcome
+}
+
+func TestRevertWritesTheKernelsValuesBack(t *testing.T) {
+	w := newWorld(plainScenario())
+	k := &kernel{values: map[string]string{forward: "0", martians: "1"}}
+	w.s.sick["bad"] = true
+	deploySysctl(t, w, k, sysctlTarget(w, "good", ""), nil)
+	_, outcome := deploySysctl(t, w, k, sysctlTarget(w, "bad", "net.ipv4.ip_forward = 1\n"), map[string]string{forward: "1"})
+	if outcome.Result != ResultRejected || k.values[forward] != "0" || k.values[martians] != "1" {
+		t.Errorf("it ends as %q: %s; the values are %v", outcome.Result, outcome.Reason, k.values)
+	}
+}
+
+func TestRevertHoldsWhenTheKernelDoesNotTakeAValueBack(t *testing.T) {
+	w := newWorld(plainScenario())
+	k := &kernel{values: map[string]string{forward: "0"}, locked: forward}
+	w.s.sick["bad"] = true
+	deploySysctl(t, w, k, sysctlTarget(w, "good", ""), nil)
+	_, outcome := deploySysctl(t, w, k, sysctlTarget(w, "bad", "net.ipv4.ip_forward = 1\n"), map[string]string{forward: "1"})
+	if outcome.Result != ResultHeld {
+		t.Errorf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+}
+
+func TestValueThatNoFileSetsAnyMoreGoesBack(t *testing.T) {
+	w := newWorld(plainScenario())
+	k := &kernel{values: map[string]string{forward: "0", martians: "0"}}
+	both := "net.ipv4.ip_forward = 1\nnet.ipv4.conf.all.log_martians = 1\n"
+	deploySysctl(t, w, k, sysctlTarget(w, "one", both), map[string]string{forward: "1", martians: "1"})
+	h, _ := deploySysctl(t, w, k, sysctlTarget(w, "two", "net.ipv4.ip_forward = 2\n"), map[string]string{forward: "2"})
+	if k.values[forward] != "2" || k.values[martians] != "0" {
+		t.Errorf("with one of them gone the values are %v", k.values)
+	}
+	if want := map[string]string{forward: "0"}; !maps.Equal(h.Ledger.Sysctl, want) {
+		t.Errorf("the ledger has %v, want %v", h.Ledger.Sysctl, want)
+	}
+	// A commit that has nothing to do with it leaves all of it.
+	other := sysctlTarget(w, "three", "net.ipv4.ip_forward = 2\n")
+	(&spec{}).file(other, 1, "/etc/motd", "", "hello\n")
+	if h, _ = deploySysctl(t, w, k, other, nil); k.values[forward] != "2" || len(h.Ledger.Sysctl) != 1 {
+		t.Errorf("the values are %v, the ledger has %v", k.values, h.Ledger.Sysctl)
+	}
+	if h, _ = deploySysctl(t, w, k, sysctlTarget(w, "four", ""), nil); k.values[forward] != "0" || len(h.Ledger.Sysctl) != 0 {
+		t.Errorf("with the file gone the values are %v, the ledger has %v", k.values, h.Ledger.Sysctl)
+	}
+}
+
+func TestValuesOfAnotherBootAreNotWrittenBack(t *testing.T) {
+	k := &kernel{values: map[string]string{forward: "1"}}
+	h := &Host{Sysctl: k, Boot: "two"}
+	if err := h.restoreSysctl(t.Context(), &Attempt{Boot: "one", Sysctl: map[string]string{forward: "0"}}); err != nil || k.values[forward] != "1" {
+		t.Errorf("%v, the values are %v", err, k.values)
+	}
+}
+
+func TestOvertakingCommitKnowsTheFirstValue(t *testing.T) {
+	w := newWorld(plainScenario())
+	w.s.overtaken["one"] = true
+	k := &kernel{values: map[string]string{forward: "0"}}
+	deploySysctl(t, w, k, sysctlTarget(w, "good", ""), nil)
+	h, outcome := deploySysctl(t, w, k, sysctlTarget(w, "one", "net.ipv4.ip_forward = 1\n"), map[string]string{forward: "1"})
+	if outcome.Result != ResultWatching {
+		t.Fatalf("the first ends as %q", outcome.Result)
+	}
+	h.Phase = nil
+	if _, err := deployTarget(h, sysctlTarget(w, "two", "net.ipv4.conf.all.log_martians = 1\n")); err != nil {
+		t.Fatal(err)
+	}
+	if k.values[forward] != "0" {
+		t.Errorf("the values are %v", k.values)
+	}
+}
