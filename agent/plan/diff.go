@@ -28,7 +28,7 @@ type Suspect map[string]bool
 //	drift          Diff(now, good, nil) is not empty
 //
 // A path that a state does not mention is absent in it. A unit that "to" does
-// not mention is left alone. The result depends on nothing but the arguments.
+// not mention is left alone, but for what systemd does to it. The result depends on nothing but the arguments.
 func Diff(from, to State, suspect Suspect) Plan {
 	d := differ{from: from, to: to, suspect: suspect, steps: map[string]*UnitStep{}, stops: map[string]*UnitStep{}}
 	p := Plan{Paths: d.paths()}
@@ -37,6 +37,7 @@ func Diff(from, to State, suspect Suspect) Plan {
 		d.unit(name)
 	}
 	d.sockets()
+	d.stopAlong()
 	d.propagate()
 	p.Stop = d.stopOrder()
 	p.Waves = d.waves()
@@ -134,10 +135,7 @@ func (d *differ) inputs(name string, is, want Unit) {
 		var cause string
 		switch {
 		case known && wanted && read != should:
-			cause = "changed"
-			if read == "" {
-				cause = "changed after its start"
-			}
+			cause = changed(read, should)
 		case !known && wanted && d.from.Paths[path] != d.to.Paths[path]:
 			cause = "changed"
 			if d.from.Paths[path].Kind == Absent {
@@ -159,6 +157,20 @@ func (d *differ) inputs(name string, is, want Unit) {
 	if len(why) > 0 {
 		d.step(name, verb, why...)
 	}
+}
+
+// changed says how what a process read differs from what it should have.
+func changed(read, should string) string {
+	absent := Path{}.Fingerprint()
+	switch {
+	case read == "":
+		return "changed after its start"
+	case read == absent:
+		return "is new"
+	case should == absent:
+		return "is gone"
+	}
+	return "changed"
 }
 
 func (d *differ) step(name string, verb units.Verb, why ...string) {
@@ -198,6 +210,27 @@ func (d *differ) sockets() {
 			if want, listed := d.to.Units[service]; !listed || want.Active {
 				d.step(service, units.Start, "it ran before "+name+" was restarted")
 			}
+		}
+	}
+}
+
+// stopAlong adds what systemd stops together with a unit that will not be up again, and
+// that nothing asks for: to start it would start that unit as well.
+func (d *differ) stopAlong() {
+	var queue []string
+	for _, name := range sorted(d.stops) {
+		if d.steps[name] == nil {
+			queue = append(queue, name)
+		}
+	}
+	for ; len(queue) > 0; queue = queue[1:] {
+		for _, name := range sorted(d.from.Units) {
+			is := d.from.Units[name]
+			if _, listed := d.to.Units[name]; listed || d.stops[name] != nil || !is.Active || is.Ran || !d.bound(name, queue[0]) {
+				continue
+			}
+			d.stops[name] = &UnitStep{Unit: name, Verb: units.Stop, Why: []string{"systemd stops it together with " + queue[0]}}
+			queue = append(queue, name)
 		}
 	}
 }
