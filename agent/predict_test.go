@@ -2,8 +2,10 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"evenkeel/agent/plan"
@@ -89,5 +91,46 @@ func comparePlans(t *testing.T, seed uint64, what string, predicted, made plan.P
 	})
 	if predicted.String() != made.String() {
 		t.Errorf("seed %d, %s: predicted:\n%s\nthe daemon does:\n%s", seed, what, predicted, made)
+	}
+}
+
+// What a file in a well-known directory does is predicted too, of units that no role
+// lists and of those that one does.
+func TestPredictKnowsTheUnitsOfWellKnownDirectories(t *testing.T) {
+	w := newWorld(plainScenario())
+	const sysctl, journald, site = "/etc/sysctl.d/a.conf", "/etc/systemd/journald.conf.d/a.conf", "/etc/nginx/conf.d/a.conf"
+	target := func(commit string, versions map[string]int, listed ...string) *plan.Target {
+		to := (&spec{db: 1}).target(commit, w)
+		for p, version := range versions {
+			(&spec{}).file(to, version, p, "", fmt.Sprintf("a = %d\n", version))
+		}
+		for _, name := range listed {
+			(&spec{}).service(to, name)
+		}
+		return to
+	}
+	none := target("none", nil)
+	some := target("some", map[string]int{sysctl: 1, site: 1})
+	listed := target("listed", map[string]int{site: 1}, "nginx.service")
+	const systemd = "systemd-journald.service"
+	for _, c := range []struct {
+		what     string
+		from, to *plan.Target
+		want     []string
+	}{
+		{"files come", none, some, []string{"reload nginx.service: " + site + " is new", "restart systemd-sysctl.service: " + sysctl + " is new"}},
+		{"a file goes", some, target("other", map[string]int{site: 1}), []string{"restart systemd-sysctl.service: " + sysctl + " is gone"}},
+		{"nothing changes", some, target("same", map[string]int{sysctl: 1, site: 1}), nil},
+		{"another one changes", some, target("also", map[string]int{sysctl: 1, site: 1, journald: 1}), []string{"restart " + systemd + ": " + journald + " is new"}},
+		{"a role lists the unit", none, listed, []string{"start nginx.service: it is not running"}},
+		{"and its file changes", listed, target("next", map[string]int{site: 2}, "nginx.service"), []string{"reload nginx.service: " + site + " changed"}},
+	} {
+		var got []string
+		for _, s := range Predict(c.from, c.to).Steps() {
+			got = append(got, fmt.Sprintf("%s %s: %s", s.Verb, s.Unit, strings.Join(s.Why, "; ")))
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: it predicts %q, want %q", c.what, got, c.want)
+		}
 	}
 }

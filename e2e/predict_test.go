@@ -31,6 +31,15 @@ func TestCheckDiffPredictsWhatTheDaemonDoes(t *testing.T) {
 				s.repo.Edit("roles/base/role.yaml", "  prepare.service: {}\n", "  prepare.service: {}\n  extra.service: {settle: 1s}\n")
 				s.repo.Edit("roles/db/units/db.service", "[Service]\n", "[Service]\nEnvironment=NEW=1\n")
 			}},
+			{"files that programs of the system read", func() {
+				s.repo.Write("roles/base/files/etc/sysctl.d/60-shop.conf", "net.ipv4.conf.all.log_martians = 1\n")
+				s.repo.Write("roles/base/files/etc/systemd/journald.conf.d/60-shop.conf", "[Journal]\nRuntimeMaxUse=20M\n")
+				s.repo.Edit("roles/db/units/db.service", "NEW=1", "NEW=2")
+			}},
+			{"one of them changes, the other goes", func() {
+				s.repo.Remove("roles/base/files/etc/sysctl.d/60-shop.conf")
+				s.repo.Edit("roles/base/files/etc/systemd/journald.conf.d/60-shop.conf", "20M", "21M")
+			}},
 			{"only a deadline", func() { s.repo.Edit("roles/proxy/role.yaml", "deadline: 20s", "deadline: 25s") }},
 			{"a service that leaves", func() {
 				s.repo.Remove("roles/base/units/extra.service")

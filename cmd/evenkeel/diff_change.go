@@ -49,6 +49,9 @@ func newChange(from, to *plan.Target) *change {
 	}
 	c.Health = c.watched()
 	for _, s := range c.plan.Steps() {
+		if _, listed := c.to.Services[s.Unit]; !listed && agent.IsSystemUnit(s.Unit) {
+			c.Notes = append(c.Notes, s.Unit+" is taken to run: on a host where it does not, nothing is done to it")
+		}
 		if s.Verb == units.Start && s.With == "" && !c.brings(s.Unit) {
 			c.Notes = append(c.Notes, s.Unit+" is not in the repository: whether it runs already, and what it reads, only the host knows")
 		}
