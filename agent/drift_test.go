@@ -300,6 +300,47 @@ func TestStoppedServiceIsStartedWhereTheRepositorySaysSo(t *testing.T) {
 	}
 }
 
+// stoppedWorld is a host whose vendor.service shall not run, and that somebody started.
+func stoppedWorld(t *testing.T, says map[string]plan.OnDrift) (*world, *plan.Target) {
+	t.Helper()
+	w, target := keptWorld(t, func(t *plan.Target) {
+		t.State.Units["vendor.service"], t.Drift = plan.Unit{}, says
+	})
+	mustDrift(t, mustHost(t, w))
+	if _, err := w.sd.Run(context.Background(), units.Start, "vendor.service"); err != nil {
+		t.Fatal(err)
+	}
+	return w, target
+}
+
+func TestServiceThatShallBeStoppedAndRunsIsToldOf(t *testing.T) {
+	w, target := stoppedWorld(t, nil)
+	running := w.state()
+	if _, outcome := putRight(t, mustHost(t, w), target); outcome.Result != "" || !w.state().equal(running) {
+		t.Errorf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	list := mustDrift(t, mustHost(t, w), "vendor.service")
+	if len(list) != 1 || list[0].How != "somebody started it" || list[0].Does() != "reported, and left as it is" {
+		t.Errorf("it is %+v", list)
+	}
+}
+
+func TestServiceThatShallBeStoppedIsStoppedWhereTheRepositorySaysSo(t *testing.T) {
+	w, target := stoppedWorld(t, map[string]plan.OnDrift{"vendor.service": plan.Correct})
+	h := mustHost(t, w)
+	if _, outcome := putRight(t, h, target); outcome.Result != ResultCorrected {
+		t.Fatalf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	if d, _ := w.sd.Show(context.Background(), "vendor.service"); d.IsActive() {
+		t.Error("it still runs")
+	}
+	mustDrift(t, mustHost(t, w))
+	stoppedAgain := h.Ledger.History[len(h.Ledger.History)-1]
+	if stoppedAgain.Result != ResultCorrected || stoppedAgain.Reason != "correct vendor.service" {
+		t.Errorf("the history says %+v", stoppedAgain)
+	}
+}
+
 // TestFightIsGivenUp: a loop rewrites a file again and again.
 func TestFightIsGivenUp(t *testing.T) {
 	w, target := keptWorld(t, nil)

@@ -22,8 +22,19 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		want, detail := good.State.Units[name], d.now.details[name]
 		is := d.now.state.Units[name]
 		switch {
-		case !want.Active || is.Moving || detail.Job != "":
-			// Not asked to run, or on its way: the next look tells.
+		case is.Moving || detail.Job != "":
+			// On its way: the next look tells.
+		case !want.Active:
+			x, drifted := h.unitUp(name, detail, d.now)
+			if x.Policy == plan.Correct && x.Alone == "" {
+				x.Alone = d.handsOff
+			}
+			if drifted {
+				d.note(x)
+			}
+			if drifted && x.Corrected() {
+				to[name] = plan.Unit{}
+			}
 		case is.Active && h.isMasked(name, detail):
 			d.note(h.maskedUnit(name))
 		case is.Active && isMask(d.to.Paths[maskOf(name)]):
@@ -143,6 +154,17 @@ func (h *Host) readAfterwards(to map[string]plan.Unit, d *drift) map[string]plan
 
 func startsAnew(step plan.UnitStep) bool {
 	return step.Verb == units.Start || step.Verb == units.Restart
+}
+
+// unitUp judges a service that shall not run. What its socket, path or timer woke is as
+// the host is made.
+func (h *Host) unitUp(name string, detail units.Detail, n now) (Deviation, bool) {
+	x := Deviation{Name: name, Kind: DriftUnit, How: "somebody started it"}
+	x.Policy = cmp.Or(h.Ledger.Good.Drift[name], h.Ledger.Good.Drift[""], plan.Report)
+	if x.Policy == plan.Correct {
+		x.Alone = h.gaveUp(name)
+	}
+	return x, detail.IsActive() && !triggered(detail, n)
 }
 
 // unitDown judges a service that does not run and should. systemd tells one that was

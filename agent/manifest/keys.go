@@ -33,7 +33,7 @@ func termsKeys() []Key {
 	return []Key{
 		{Name: "probation", Value: Duration(), About: "How long the host must stay healthy at a new commit; at most 1h."},
 		{Name: "on_failure", Value: OneOf(string(plan.Revert), string(plan.Hold)), About: "What happens to a commit that fails: the host goes back, or stays and waits for a person. Default: revert."},
-		driftKey("correct, and report for a service that somebody stopped"),
+		driftKey("correct, and report for a service that somebody stopped or started"),
 	}
 }
 
@@ -82,7 +82,7 @@ func serviceKeys() []Key {
 		{Name: "enabled", Value: Truth(), About: "Whether the links of the unit's [Install] stand. Default: true where it is started."},
 		{Name: "settle", Value: Duration(), About: fmt.Sprintf("How long it must stay up before what comes after it is started. Default: %s.", plan.DefaultSettle)},
 		{Name: "deadline", Value: Duration(), About: fmt.Sprintf("How long its checks may take to pass. Default: %s.", plan.DefaultDeadline)},
-		driftKey("what the role says, then fleet.yaml, then report for a service that somebody stopped"),
+		driftKey("what the role says, then fleet.yaml, then report for a service that somebody stopped or started"),
 		{Name: "checks", Value: List(checkForm()), About: "How its health is known; each check has one kind."},
 	}
 }
