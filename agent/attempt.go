@@ -93,7 +93,7 @@ type Attempt struct {
 
 // Touch is what the watch must know of a unit that an attempt touches.
 type Touch struct {
-	Skipped      bool     `json:"skipped,omitempty"`       // its condition already kept it from starting before
+	Skipped      bool     `json:"skipped,omitempty"`       // that its condition keeps it from starting is no fault: it was so before, or a file that it asks for goes
 	FailedBefore []string `json:"failed_before,omitempty"` // of the units that it starts, those whose last run had failed already
 }
 

@@ -170,7 +170,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		for _, step := range wave {
 			d := n.details[step.Unit]
 			skipped := !d.ConditionAt.IsZero() && !d.Condition && !d.IsActive()
-			a.Touched[step.Unit] = Touch{Skipped: skipped}
+			a.Touched[step.Unit] = Touch{Skipped: skipped || w.system[step.Unit]}
 		}
 	}
 	a.touchTriggers(p, n)

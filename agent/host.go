@@ -86,7 +86,8 @@ type wanted struct {
 	corrects        []string // the drifted paths and units that are to be put right
 	owned           map[string]Owned
 	found           map[string]bool
-	newer           []newer // paths that would go back to what a package has replaced since
+	system          map[string]bool // units that no role lists and that well-known directories are for
+	newer           []newer         // paths that would go back to what a package has replaced since
 }
 
 // now is the host as it is.

@@ -29,7 +29,7 @@ func (h *Host) wellKnown(ctx context.Context, w *wanted, n *now) error {
 		if k.Verb == "" || len(files) == 0 {
 			continue
 		}
-		name, err := h.firstRunning(ctx, k.Units, n)
+		name, err := h.firstRunning(ctx, k.Units, w.changes(files, n), n)
 		if err != nil {
 			return err
 		}
@@ -47,6 +47,7 @@ func (h *Host) wellKnown(ctx context.Context, w *wanted, n *now) error {
 			reads[name].Soft[p] = k.Verb == units.Reload
 		}
 	}
+	w.system = map[string]bool{}
 	for _, name := range slices.Sorted(maps.Keys(reads)) {
 		if err := h.mustRead(ctx, name, reads[name], w, n); err != nil {
 			return err
@@ -67,8 +68,15 @@ func (w *wanted) filesOf(ours map[string]Owned, k manifest.WellKnown) []string {
 	return files
 }
 
-// firstRunning finds the first of some units that runs; "" when none does.
-func (h *Host) firstRunning(ctx context.Context, names []string, n *now) (string, error) {
+// changes reports whether one of the files is to become another one.
+func (w *wanted) changes(files []string, n *now) bool {
+	return slices.ContainsFunc(files, func(p string) bool { return w.to.Paths[p] != n.state.Paths[p] })
+}
+
+// firstRunning finds the first of some units that runs; "" when none does. One that its
+// own condition kept from starting counts where a file changes: often the condition is
+// that there is a file.
+func (h *Host) firstRunning(ctx context.Context, names []string, changes bool, n *now) (string, error) {
 	for _, name := range names {
 		d, known := n.details[name]
 		if !known {
@@ -77,7 +85,7 @@ func (h *Host) firstRunning(ctx context.Context, names []string, n *now) (string
 				return "", err
 			}
 		}
-		if d.Load == "loaded" && d.IsActive() {
+		if d.Load == "loaded" && (d.IsActive() || changes && skipped(d)) {
 			return name, nil
 		}
 	}
@@ -100,6 +108,9 @@ func (h *Host) mustRead(ctx context.Context, name string, reads plan.Unit, w *wa
 		}
 	}
 	w.to.Units[name] = want
+	if _, listed := w.target.Services[name]; !listed {
+		w.system[name] = true
+	}
 	// Once more: what it has read counts now.
 	delete(n.details, name)
 	return h.observeUnit(ctx, name, want, n)

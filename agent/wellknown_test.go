@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"evenkeel/agent/plan"
 	"evenkeel/units"
@@ -144,5 +145,28 @@ func TestProgramThatReadWhatStayedReadsWhatIsRightAfterwards(t *testing.T) {
 	}
 	if a.After.Units["nginx.service"].Inputs[journaldConf] != "by hand" {
 		t.Error("the record of the attempt was written to")
+}
+}
+
+// A unit that starts only where there is a file for it, such as systemd-binfmt, does not
+// run before the first one comes. A commit that leaves its files alone does not start it.
+func TestAProgramThatWaitsForAFileIsStartedWithIt(t *testing.T) {
+	h, w, n := wellKnownHost()
+	waiting := units.Detail{ConditionAt: time.Unix(1, 0)}
+	waiting.Load, waiting.Active = "loaded", "inactive"
+	h.Manager.(programs).details["systemd-journald.service"] = waiting
+	if got, want := wellKnownSteps(t, h, w, n), "start systemd-journald.service"; got != want {
+		t.Errorf("the steps are %q, want %q", got, want)
+	}
+	if !w.system["systemd-journald.service"] {
+		t.Error("its condition is a fault of the commit")
+	}
+
+	h, w, n = wellKnownHost()
+	h.Manager.(programs).details["systemd-journald.service"] = waiting
+	n.state.Paths = maps.Clone(w.to.Paths)
+	n.seen.Paths = n.state.Paths
+	if got := wellKnownSteps(t, h, w, n); got != "" {
+		t.Errorf("with the same file the steps are %q", got)
 	}
 }
