@@ -152,7 +152,7 @@ func firstPlace(text string, paths []string) (found string, line int) {
 	return found, line
 }
 
-var lineNumber = regexp.MustCompile(`^:([0-9]+)`)
+var lineNumber = regexp.MustCompile(`^(?::| line )([0-9]+)`)
 
 // continues reports whether a path goes on where a shorter one ended.
 func continues(rest string) bool {
