@@ -109,7 +109,7 @@ func (h *Host) lookForDrift(ctx context.Context, good *Good) (now, map[string]er
 		return n, nil, err
 	}
 	n.state = plan.State{Paths: n.seen.Paths, Units: map[string]plan.Unit{}}
-	for _, name := range slices.Sorted(maps.Keys(good.Services)) {
+	for _, name := range good.units() {
 		if err := h.observeUnit(ctx, name, good.State.Units[name], &n); err != nil {
 			return n, nil, err
 		}

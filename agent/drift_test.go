@@ -300,6 +300,36 @@ func TestStoppedServiceIsStartedWhereTheRepositorySaysSo(t *testing.T) {
 	}
 }
 
+// TestProgramOfTheSystemThatReadTheWrongBytesIsRestarted: somebody edited a file of
+// sysctl.d and had it take effect. No role lists the unit that reads it.
+func TestProgramOfTheSystemThatReadTheWrongBytesIsRestarted(t *testing.T) {
+	w, target := keptWorld(t, nil)
+	h := mustHost(t, w)
+	inputs := map[string]string{"/etc/motd": target.State.Paths["/etc/motd"].Fingerprint()}
+	h.Ledger.Good.State.Units["side.service"] = plan.Unit{Active: true, Inputs: inputs}
+	if err := h.Ledger.save(h.State); err != nil {
+		t.Fatal(err)
+	}
+	w.disk.Overwrite("/etc/motd", "by hand\n")
+	w.sd.Tick(1)
+	if _, err := w.sd.Run(context.Background(), units.Restart, "side.service"); err != nil {
+		t.Fatal(err)
+	}
+	w.sd.Tick(1)
+	h = mustHost(t, w)
+	if _, outcome := putRight(t, h, target); outcome.Result != ResultCorrected {
+		t.Fatalf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	if last := h.Ledger.History[len(h.Ledger.History)-1]; len(last.Restarts) != 1 || !strings.HasPrefix(last.Restarts[0], "restart side.service: /etc/motd changed") {
+		t.Errorf("restarted are %q", last.Restarts)
+	}
+
+	if _, err := w.sd.Run(context.Background(), units.Stop, "side.service"); err != nil {
+		t.Fatal(err)
+	}
+	mustDrift(t, mustHost(t, w)) // whether it runs is nobody's affair
+}
+
 // stoppedWorld is a host whose vendor.service shall not run, and that somebody started.
 func stoppedWorld(t *testing.T, says map[string]plan.OnDrift) (*world, *plan.Target) {
 	t.Helper()

@@ -10,6 +10,19 @@ import (
 	"evenkeel/units"
 )
 
+// units are the services of a good commit, and the units of the system that read files
+// of it, sorted. Those may be down as they like; see manifest.WellKnownFiles.
+func (g *Good) units() []string {
+	names := slices.Collect(maps.Keys(g.Services))
+	for name, u := range g.State.Units {
+		if _, listed := g.Services[name]; !listed && u.Active && len(u.Inputs) > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
 // driftOfUnits lists the services that drifted, and gives those that a correction may
 // start or restart. A unit that is left alone is not among them.
 func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
@@ -18,7 +31,8 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 	for _, x := range d.list {
 		corrected[x.Name] = x.Corrected()
 	}
-	for _, name := range slices.Sorted(maps.Keys(good.Services)) {
+	for _, name := range good.units() {
+		_, listed := good.Services[name]
 		want, detail := good.State.Units[name], d.now.details[name]
 		is := d.now.state.Units[name]
 		switch {
@@ -41,10 +55,10 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 			// Its own file is a mask now and stays one: that is told of. It cannot be restarted.
 		case is.Active:
 			to[name] = readsWhatIsCorrected(want, is, corrected)
-			if x, drifted := h.runsWithOthers(name, want, is, corrected); drifted {
+			if x, drifted := h.runsWithOthers(name, want, is, corrected); listed && drifted {
 				d.note(x)
 			}
-		default:
+		case listed:
 			x, drifted := h.unitDown(name, detail, d.now)
 			if x.Policy == plan.Correct && x.Alone == "" {
 				x.Alone = d.handsOff

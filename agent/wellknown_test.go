@@ -145,7 +145,7 @@ func TestProgramThatReadWhatStayedReadsWhatIsRightAfterwards(t *testing.T) {
 	}
 	if a.After.Units["nginx.service"].Inputs[journaldConf] != "by hand" {
 		t.Error("the record of the attempt was written to")
-}
+	}
 }
 
 // A unit that starts only where there is a file for it, such as systemd-binfmt, does not
