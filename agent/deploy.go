@@ -165,7 +165,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 			a.Suspect[name] = a.Suspect[name] || reloaded
 		}
 	}
-	a.Before.Units = h.unitsBefore(a.Suspect, n)
+	a.Before.Units = h.unitsBefore(a.Suspect, w.to, n)
 	for _, wave := range p.Waves {
 		for _, step := range wave {
 			d := n.details[step.Unit]

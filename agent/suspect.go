@@ -82,11 +82,33 @@ func isSystemTarget(name string) bool {
 	return strings.HasSuffix(name, ".target") || strings.HasSuffix(name, ".slice") || name == ""
 }
 
+// softBefore are the files whose way back a reload is enough for: what the good commit
+// says of them counts, and of those that it does not know what the new one says.
+func (h *Host) softBefore(name string, to plan.State) map[string]bool {
+	var good plan.Unit
+	if h.Ledger.Good != nil {
+		good = h.Ledger.Good.State.Units[name]
+	}
+	soft := maps.Clone(good.Soft)
+	for p := range to.Units[name].Soft {
+		if _, known := good.Inputs[p]; known || !to.Units[name].Soft[p] {
+			continue
+		}
+		if soft == nil {
+			soft = map[string]bool{}
+		}
+		soft[p] = true
+	}
+	return soft
+}
+
 // unitsBefore are the suspects as they were before the open attempt, or are now.
-func (h *Host) unitsBefore(suspects plan.Suspect, n now) map[string]plan.Unit {
+func (h *Host) unitsBefore(suspects plan.Suspect, to plan.State, n now) map[string]plan.Unit {
 	before := map[string]plan.Unit{}
 	for name := range suspects {
-		before[name] = n.state.Units[name]
+		u := n.state.Units[name]
+		u.Soft = h.softBefore(name, to)
+		before[name] = u
 	}
 	if h.Open != nil {
 		maps.Copy(before, h.Open.Before.Units)
