@@ -24,7 +24,8 @@ import (
 //	           |        |
 //	           +--------+--> undo -> undone -> (gone)       the commit is not to blame
 //
-// and from revert or undo to held when the host cannot be put back. From there a
+// from undo to revert when the commit was interrupted too often, which nobody counts early
+// in the boot; and from revert or undo to held when the host cannot be put back. From there a
 // person's retry leads to undo, and a newer commit overtakes it. From apply or watch
 // it goes to stay when the commit says on_failure: hold; from there any commit, the
 // same one included, overtakes it.

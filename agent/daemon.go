@@ -349,10 +349,26 @@ func keepUntilRestart(cfg *Config, was Config) (keys []string) {
 	return keys
 }
 
+// bootID names this boot. The kernel's id alone is that of the machine in some
+// containers, so the start of process 1 is a part of it.
 func bootID() string {
 	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
-	return strings.TrimSpace(string(id))
+	return strings.TrimSpace(string(id)) + startOfInit()
+}
+
+// startOfInit is when process 1 was started, in the kernel's ticks; "" when nobody can
+// tell.
+func startOfInit() string {
+	stat, err := os.ReadFile("/proc/1/stat")
+	if err != nil {
+		return ""
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ") // behind its name, which may be anything
+	if fields := strings.Fields(rest); len(fields) > 19 {
+		return "." + fields[19]
+	}
+	return ""
 }

@@ -148,10 +148,19 @@ func (h *Host) again(ctx context.Context) (Outcome, error) {
 	if h.Open.tries >= maxTries+1 {
 		return h.hold(fmt.Errorf("it was interrupted %d times", h.Open.tries))
 	}
+	reason := "interrupted while it was taken back"
+	if h.Open.phase == PhaseUndo && h.Open.Boot != h.Boot {
+		reason = "the host was started anew before it had proved itself"
+	}
+	if tries := h.Ledger.Tries[h.Open.tryKey()]; h.Open.phase == PhaseUndo && tries >= maxTries {
+		// It was early in the boot that its files were put back, and nobody counted there.
+		e := h.interrupted(fmt.Sprintf("%s, %d times", reason, tries))
+		return h.takeBack(ctx, Revert, e)
+	}
 	if err := h.Open.move(h.State, h.Open.phase); err != nil {
 		return Outcome{}, err
 	}
-	return h.putBack(ctx, "interrupted while it was taken back")
+	return h.putBack(ctx, reason)
 }
 
 // asRecorded reports whether the host is just as the open attempt left it, so

@@ -98,6 +98,40 @@ func TestInterruptedCommitIsTriedThreeTimes(t *testing.T) {
 	}
 }
 
+// TestCommitThatTakesTheHostDownIsTriedThreeTimes: the host starts anew in each watch of
+// a commit, and early in the boot its files are put back. It was tried for ever.
+func TestCommitThatTakesTheHostDownIsTriedThreeTimes(t *testing.T) {
+	s := plainScenario()
+	s.overtaken["commit"] = true
+	w := newWorld(s)
+	target := (&spec{vendorConf: 1, motd: 1}).target("commit", w)
+	start := newWorld(s).state()
+	for try := 1; try <= maxTries; try++ {
+		w.last = false
+		if outcome := deployed(t, w, target); outcome.Result != ResultWatching {
+			t.Fatalf("try %d ends as %q: %s", try, outcome.Result, outcome.Reason)
+		}
+		w.sd.PowerOff()
+		if err := w.bootUp(); err != nil {
+			t.Fatal(err)
+		}
+		h := w.recover(t)
+		r, rejected := h.Ledger.IsRejected("commit", "")
+		if want := try == maxTries; rejected != want {
+			t.Errorf("after try %d the commit is rejected: %v, want %v", try, rejected, want)
+		}
+		if want := "the host was started anew before it had proved itself, 3 times"; rejected && r.Reason != want {
+			t.Errorf("it is rejected because %q, want %q", r.Reason, want)
+		}
+		if end := w.state(); !end.equal(start) {
+			t.Errorf("after try %d the host is not as it was:\n%s", try, end.differs(start))
+		}
+	}
+	if outcome := deployed(t, w, target); outcome.Result != ResultRejected {
+		t.Errorf("then it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+}
+
 // cutShort deploys a target and kills the daemon at the first job.
 func (w *world) cutShort(target *plan.Target) {
 	type killed struct{}
