@@ -134,8 +134,9 @@ func (r reading) isElsewhere(fault Invalid) bool {
 	return gone && path.Base(fault.Path) != fault.Unit
 }
 
-// firstPlace finds the first of the paths that a text names, with the line
-// number behind it if there is one.
+// firstPlace finds the first of the paths that a text names, with the first line
+// number behind that path if there is one: programs say what they read before they say
+// what is wrong with it.
 func firstPlace(text string, paths []string) (found string, line int) {
 	first := len(text)
 	for _, p := range paths {
@@ -144,9 +145,14 @@ func firstPlace(text string, paths []string) (found string, line int) {
 			continue
 		}
 		found, first = p, at
-		line = 0
-		if m := lineNumber.FindStringSubmatch(text[at+len(p):]); m != nil {
+	}
+	if found == "" {
+		return "", 0
+	}
+	for _, behind := range strings.Split(text, found)[1:] {
+		if m := lineNumber.FindStringSubmatch(behind); m != nil {
 			line, _ = strconv.Atoi(m[1])
+			break
 		}
 	}
 	return found, line

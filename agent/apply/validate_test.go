@@ -120,6 +120,7 @@ func TestFirstPlace(t *testing.T) {
 	}{
 		{"a path with a line", `nginx: [emerg] unknown directive "x" in /etc/b.conf:12`, "/etc/b.conf", 12},
 		{"a path with a line in words", `/etc/b.conf line 2: unsupported option "x".`, "/etc/b.conf", 2},
+		{"what it reads, and then what is wrong", "reading /etc/b.conf\nerror: /etc/b.conf:2 unknown option", "/etc/b.conf", 2},
 		{"a path at the end of a sentence", "cannot read /etc/a.", "/etc/a", 0},
 		{"a path in quotes", `error in "/etc/a": x`, "/etc/a", 0},
 		{"the first of two", "/etc/b.conf includes /etc/a:3", "/etc/b.conf", 0},
