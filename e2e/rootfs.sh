@@ -1,9 +1,13 @@
 #!/bin/bash
 # rootfs.sh makes the root file systems that the tests boot: a minimal Debian
-# with systemd as PID 1, one for each release, one with the servers that
-# examples/fleet manages, and one with podman. It prints the folder of each.
+# with systemd as PID 1, one for each release; one with the servers that
+# examples/fleet manages, one with podman; and one for each release with what
+# evenkeel knows the files of by itself. It prints the folder of each.
 #
-#   e2e/rootfs.sh [NAME...]          default: bookworm trixie trixie-fleet trixie-podman
+#   e2e/rootfs.sh [NAME...]
+#
+# Without a NAME all of them: bookworm trixie trixie-fleet trixie-podman
+# bookworm-system trixie-system.
 #
 # Beside them, in debs/RELEASE/SET, are packages that tests install on hosts, which
 # have no way to an archive.
@@ -18,6 +22,7 @@ readonly recipe=1 # raise it when what is built below changes
 readonly packages=systemd,systemd-sysv,dbus,ca-certificates,procps,iproute2
 readonly servers=nginx-light,python3,postgresql,redis-server,prometheus-node-exporter
 readonly containers=podman,crun,conmon,netavark,catatonit,nftables,iptables,busybox-static
+readonly system=cron,logrotate,nginx-light,openssh-server,sudo,systemd-resolved,systemd-timesyncd,udev
 readonly cache=${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs
 readonly debs=${EVENKEEL_CACHE:-/var/cache/evenkeel}/debs
 readonly patience=900 # seconds, for one root file system
@@ -52,6 +57,7 @@ build() {
 	case $1 in
 	*-fleet) include+=,$servers ;;
 	*-podman) include+=,$containers ;;
+	*-system) include+=,$system ;;
 	esac
 	archive=$(mirror)
 	if [ -z "$archive" ]; then
@@ -123,7 +129,7 @@ if ! flock -w $((2 * patience)) 9; then
 	say "another run holds $cache/.lock"
 	exit 1
 fi
-if [ $# -eq 0 ]; then set -- bookworm trixie trixie-fleet trixie-podman; fi
+if [ $# -eq 0 ]; then set -- bookworm trixie trixie-fleet trixie-podman bookworm-system trixie-system; fi
 for name; do
 	make_one "$name" 9>&-
 	case $name in

@@ -45,19 +45,10 @@ func TestScenarios(t *testing.T) {
 	for _, release := range storied() {
 		t.Run(release, func(t *testing.T) {
 			t.Parallel()
-			base := theLab.Host(t, release, "web-1")
-			base.Install(packageFile(t, "EVENKEEL_DEB"))
-			answer, err := os.ReadFile("testdata/answer")
-			if err != nil {
-				t.Fatal(err)
+			plain, system := scenarioHosts(t, release), (*hosts)(nil)
+			if release != withPodman {
+				system = scenarioHosts(t, release+"-system")
 			}
-			base.WriteFile(answerProgram, string(answer), 0o755)
-			base.WriteFile("/usr/lib/systemd/system/vendor.service", vendorUnit, 0o644)
-			base.Must("systemctl", "enable", "vendor.service")
-			if release == withPodman {
-				giveImage(base)
-			}
-			hosts := newHosts(t, base.Freeze())
 			for _, file := range files {
 				t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
 					t.Parallel()
@@ -67,7 +58,11 @@ func TestScenarios(t *testing.T) {
 					}
 					begin := time.Now()
 					t.Cleanup(func() { results.add(s, release, !t.Failed(), time.Since(begin)) })
-					s.playOn(hosts)
+					if s.system {
+						s.playOn(system)
+					} else {
+						s.playOn(plain)
+					}
 				})
 			}
 		})
@@ -89,6 +84,24 @@ func giveImage(h *lab.Host) {
 	h.Must("systemctl", "mask", "netavark-dhcp-proxy.service", "netavark-dhcp-proxy.socket") // it ends when nothing asks it
 	h.Script(`mkdir -p /tmp/box/bin && cp /bin/busybox /tmp/box/bin/
 tar -C /tmp/box -c . | podman import --quiet - localhost/box && rm -r /tmp/box`)
+}
+
+// scenarioHosts are hosts from one of the root file systems, with what every story finds.
+func scenarioHosts(t *testing.T, rootfs string) *hosts {
+	t.Helper()
+	base := theLab.Host(t, rootfs, "web-1")
+	base.Install(packageFile(t, "EVENKEEL_DEB"))
+	answer, err := os.ReadFile("testdata/answer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base.WriteFile(answerProgram, string(answer), 0o755)
+	base.WriteFile("/usr/lib/systemd/system/vendor.service", vendorUnit, 0o644)
+	base.Must("systemctl", "enable", "vendor.service")
+	if rootfs == withPodman {
+		giveImage(base)
+	}
+	return newHosts(t, base.Freeze())
 }
 
 // scenarioTable is what TestScenarios says at its end.
@@ -151,6 +164,7 @@ type scenario struct {
 	name    string
 	about   string
 	alone   bool   // it changes on the host what no commit takes back
+	system  bool   // its host has the programs of e2e/rootfs.sh's -system
 	only    string // the release that it is for, "" for all
 	story   []storyLine
 	config  string
@@ -194,6 +208,8 @@ func readScenario(t *testing.T, file string) *scenario {
 			s.about = strings.TrimSpace(s.about + " " + line)
 		case line == "alone":
 			s.alone = true
+		case line == "system":
+			s.system = true
 		case verb == "only":
 			s.only = rest
 		default:

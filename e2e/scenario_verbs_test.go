@@ -282,7 +282,8 @@ func (s *scenario) file(rest string) string {
 		return "it needs a path"
 	}
 	return s.soonSo("the text is not in it", func() bool {
-		return s.host.Exists(name) && strings.Contains(s.host.ReadFile(name), want)
+		text, err := s.host.ReadLive(name)
+		return err == nil && strings.Contains(string(text), want)
 	})
 }
 
