@@ -75,7 +75,7 @@ func (d *document) unitState(n *yaml.Node, keys map[string]pair) unitState {
 		return started
 	}
 	for _, key := range slices.Sorted(maps.Keys(keys)) {
-		if key == "state" || state == started || key == "enabled" && state == stopped {
+		if key == "state" || state == started || key == "enabled" && state == stopped || key == "drift" && state != installed {
 			continue
 		}
 		d.problem(keys[key].key, "", "%s: says nothing of a unit that is %s", key, state)
