@@ -403,7 +403,7 @@ var mutants = []mutant{
 	{
 		name:  "a directory that was replaced is not watched again",
 		by:    "./agent ^TestLookoutFollowsAReplacedDirectory$",
-		edits: []edit{{"agent/lookout.go", "		l.stale = true\n	}\n	if _, ours", "	}\n	if _, ours"}},
+		edits: []edit{{"agent/lookout.go", "		l.stale = true\n	}\n	of :=", "	}\n	of :="}},
 	},
 	{
 		name:  "masks of services that run are not seen",

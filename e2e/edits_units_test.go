@@ -97,6 +97,14 @@ func (e *editing) readByHand(unit string) bool {
 	return false
 }
 
+// held does something while the daemon does nothing.
+func (e *editing) held(do func()) {
+	daemon := e.host.Property("evenkeel.service", "MainPID")
+	e.host.Must("kill", "-STOP", daemon)
+	defer e.host.Must("kill", "-CONT", daemon)
+	do()
+}
+
 func unitFileChanged(e *editing, role, unit string) edit {
 	return changed(e, role, unit, unitFile(unit), func() { e.systemctl("daemon-reload") })
 }
@@ -118,12 +126,7 @@ func andRead(e *editing, role, unit, p string) edit {
 		e.systemctl("restart", unit)
 	})
 	do := x.do
-	x.do = func() {
-		daemon := e.host.Property("evenkeel.service", "MainPID")
-		e.host.Must("kill", "-STOP", daemon)
-		defer e.host.Must("kill", "-CONT", daemon)
-		do()
-	}
+	x.do = func() { e.held(do) }
 	switch role {
 	case kept:
 		x.isBack = func() bool { return e.isGood(p) && e.runs(unit) && !e.readByHand(unit) }
@@ -153,7 +156,9 @@ func masked(e *editing, now string) edit {
 		name: unit, listed: []string{unit},
 		do:      func() { e.systemctl(append([]string{"mask", "--quiet", unit}, strings.Fields(now)...)...) },
 		isStill: func() bool { return e.isThere(unitFile(unit)) && e.runs(unit) == (now == "") },
-		undo:    func() { e.systemctl("unmask", "--quiet", unit); e.systemctl("start", unit) },
+		undo: func() { // it would be started between the two
+			e.held(func() { e.systemctl("unmask", "--quiet", unit); e.systemctl("start", unit) })
+		},
 	}
 }
 
