@@ -247,6 +247,9 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 	if err := apply.Forward(h.Disk, a.Moves); err != nil {
 		return err
 	}
+	if err := h.assumeRead(ctx, a, n); err != nil {
+		return err
+	}
 	if err := h.create(ctx, a, kindAfter); err != nil {
 		return err
 	}

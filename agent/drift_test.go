@@ -155,6 +155,47 @@ func TestServiceThatReadTheWrongBytesIsRestarted(t *testing.T) {
 	mustDrift(t, mustHost(t, w))
 }
 
+// TestServiceRestartedWhileItsFileIsPutBackIsRestartedOnceMore: somebody edited a file and
+// restarted the service, and the restart came when the correction was under way.
+func TestServiceRestartedWhileItsFileIsPutBackIsRestartedOnceMore(t *testing.T) {
+	for name, at := range map[string]Stage{"before the file": StageStaging, "after the file": StageWatching} {
+		t.Run(name, func(t *testing.T) {
+			w, target := keptWorld(t, nil)
+			good := w.state()
+			w.disk.Overwrite("/etc/app/app.conf", "by hand\n")
+			w.sd.Tick(1)
+			h := mustHost(t, w)
+			restarts := 0
+			h.Phase = func(stage Stage, _ string) {
+				if stage != at || restarts > 0 {
+					return
+				}
+				restarts++
+				if _, err := w.sd.Run(context.Background(), units.Restart, "app.service"); err != nil {
+					t.Error(err)
+				}
+				w.sd.Tick(1)
+			}
+			if _, outcome := putRight(t, h, target); outcome.Result != ResultCorrected || restarts != 1 {
+				t.Fatalf("it ends as %q: %s, after %d restarts", outcome.Result, outcome.Reason, restarts)
+			}
+			h = mustHost(t, w) // what is owed outlasts the daemon
+			wrong := at == StageStaging
+			if wrong {
+				mustDrift(t, h, "app.service")
+			}
+			_, outcome := putRight(t, h, target)
+			if want := map[bool]Result{true: ResultCorrected}[wrong]; outcome.Result != want {
+				t.Errorf("the look after it ends as %q: %s", outcome.Result, outcome.Reason)
+			}
+			if end := w.state(); !end.equal(good) {
+				t.Errorf("the host is not as the good commit left it:\n%s", end.differs(good))
+			}
+			mustDrift(t, mustHost(t, w))
+		})
+	}
+}
+
 func TestDriftThatIsLeftAlone(t *testing.T) {
 	for name, row := range map[string]struct {
 		says   map[string]plan.OnDrift

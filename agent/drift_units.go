@@ -54,10 +54,18 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		case is.Active && isMask(d.to.Paths[maskOf(name)]):
 			// Its own file is a mask now and stays one: that is told of. It cannot be restarted.
 		case is.Active:
-			to[name] = readsWhatIsCorrected(want, is, corrected)
-			if x, drifted := h.runsWithOthers(name, want, is, corrected); listed && drifted {
+			stale, stays := h.readOtherwise(want, is, d, corrected)
+			x, drifted := h.runsWithOthers(name, stale, stays)
+			if x.Corrected() {
+				x.Alone = cmp.Or(d.handsOff, h.gaveUp(name))
+			}
+			if drifted && (listed || len(stale) > 0) {
 				d.note(x)
 			}
+			if !x.Corrected() {
+				stale = nil
+			}
+			to[name] = readsWhatIsCorrected(want, is, corrected, stale)
 		case listed:
 			x, drifted := h.unitDown(name, detail, d.now)
 			if x.Policy == plan.Correct && x.Alone == "" {
@@ -108,28 +116,43 @@ func (h *Host) maskedUnit(name string) Deviation {
 	}
 }
 
-// runsWithOthers judges a service that runs: it may have read what somebody wrote and
-// what is not put back. To restart it would help nobody, as it would read the same again.
-func (h *Host) runsWithOthers(name string, want, is plan.Unit, corrected map[string]bool) (Deviation, bool) {
-	var read []string
+// readOtherwise lists the paths of which a service that runs has read something else than
+// the good commit's: those where that stands now, and those that nobody puts back.
+func (h *Host) readOtherwise(want, is plan.Unit, d *drift, corrected map[string]bool) (stale, stays []string) {
 	for _, p := range slices.Sorted(maps.Keys(want.Inputs)) {
 		was, known := is.Inputs[p]
-		if known && was != "" && was != want.Inputs[p] && !corrected[p] && h.onDrift(p) != plan.Ignore {
-			read = append(read, p)
+		switch {
+		case !known || was == "" || was == want.Inputs[p] || corrected[p] || h.onDrift(p) == plan.Ignore:
+		case h.onDrift(p) == plan.Correct && d.now.state.Paths[p].Fingerprint() == want.Inputs[p]:
+			stale = append(stale, p)
+		default:
+			stays = append(stays, p)
 		}
 	}
-	if len(read) == 0 || h.onDrift(name) == plan.Ignore {
-		return Deviation{}, false
-	}
-	return Deviation{Name: name, Kind: DriftUnit, Policy: plan.Report, How: "it runs with another " + someOf(read) + " than the good commit's"}, true
+	return stale, stays
 }
 
-// readsWhatIsCorrected is a service that runs: only what a correction changes is a
-// reason to restart it, and only when it has read something else.
-func readsWhatIsCorrected(want, is plan.Unit, corrected map[string]bool) plan.Unit {
+// runsWithOthers judges a service that runs and has read other bytes than the good commit's.
+// It is restarted where it would read the right ones then; where it would read the same
+// again that helps nobody.
+func (h *Host) runsWithOthers(name string, stale, stays []string) (Deviation, bool) {
+	x := Deviation{Name: name, Kind: DriftUnit, Policy: plan.Report}
+	switch {
+	case len(stale)+len(stays) == 0 || h.onDrift(name) == plan.Ignore:
+		return x, false
+	case len(stale) > 0:
+		x.Policy = h.onDrift(name)
+	}
+	x.How = "it runs with another " + someOf(slices.Concat(stale, stays)) + " than the good commit's"
+	return x, true
+}
+
+// readsWhatIsCorrected is a service that runs: only what a correction changes, or has
+// changed, is a reason to restart it, and only when it has read something else.
+func readsWhatIsCorrected(want, is plan.Unit, corrected map[string]bool, stale []string) plan.Unit {
 	want.Inputs = maps.Clone(want.Inputs)
 	for p := range want.Inputs {
-		if corrected[p] {
+		if corrected[p] || slices.Contains(stale, p) {
 			continue
 		}
 		if read, known := is.Inputs[p]; known {

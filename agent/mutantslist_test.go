@@ -396,6 +396,11 @@ var mutants = []mutant{
 		edits: []edit{{"agent/drift_units.go", "cmp.Or(said, plan.Report)", "cmp.Or(said, plan.Correct)"}},
 	},
 	{
+		name:  "who is started while a file is put back counts as having read it",
+		by:    "./agent ^TestServiceRestartedWhileItsFileIsPutBackIsRestartedOnceMore$",
+		edits: []edit{{"agent/overlooked.go", "	if !a.isCorrection() {", "	if true {"}},
+	},
+	{
 		name:  "lost events are no reason to look",
 		by:    "./agent ^TestLookoutLosesEvents$",
 		edits: []edit{{"agent/lookout.go", "				l.outdated() // of that too it may have been told\n				sign()\n", "				l.outdated()\n"}},

@@ -119,7 +119,7 @@ func envFileRead(e *editing, role, unit string) edit {
 
 // andRead changes a file and has the service read it: it is restarted when the file is
 // put back, and told of when the file stays. The daemon is held until the service runs: one
-// that is restarted while its file is being put back goes on with what it read.
+// that is restarted while its file is being put back is corrected as well, and counted.
 func andRead(e *editing, role, unit, p string) edit {
 	x := changed(e, role, unit, p, func() {
 		e.systemctl("daemon-reload")
