@@ -52,8 +52,11 @@ func (t *onePiece) add(list ...string) {
 	}
 }
 
-// once gives a text that was added as a piece of the one. Nothing may be added after it.
+// once gives a text as a piece of the one, where it was added. Nothing may be added after it.
 func (t *onePiece) once(text string) string {
-	at := t.at[text]
+	at, known := t.at[text]
+	if !known {
+		return text
+	}
 	return t.all.String()[at : at+len(text)]
 }
