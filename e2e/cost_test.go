@@ -51,7 +51,7 @@ func costOfTheDaemon(t *testing.T, h *lab.Host) {
 		t.Errorf("the daemon has %d bytes resident after ten deploys, more than %d", memory, mostMemory)
 	}
 	if poll*cheaper > git {
-		t.Errorf("an idle poll costs %d µs of CPU, more than a part in %d of what \"git ls-remote\" costs, which is %d", poll, cheaper, git)
+		t.Errorf("an idle poll costs %d µs of CPU, more than a part in %d of what \"git ls-remote\" costs, which is %d; its processes have used\n%s", poll, cheaper, git, s.usedBy())
 	}
 }
 
@@ -125,6 +125,14 @@ func (s *site) processorTime() int64 {
 	}
 	s.t.Fatalf("the control group %s has no usage_usec", group)
 	return 0
+}
+
+// usedBy tells what each process of the daemon has used so far: ticks in the program, and
+// in the kernel for it.
+func (s *site) usedBy() string {
+	s.t.Helper()
+	group := s.host.Property("evenkeel.service", "ControlGroup")
+	return s.host.Must("sh", "-c", "for p in $(cat /sys/fs/cgroup"+group+"/cgroup.procs); do cut -d ' ' -f 1,2,14,15 /proc/$p/stat; done")
 }
 
 func (s *site) number(text string) int64 {
