@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"maps"
 	"strings"
 
 	"evenkeel/agent/plan"
@@ -30,8 +29,12 @@ func (l *Ledger) slim() {
 			owned[name] = o
 		}
 	}
+	for p, o := range l.Owned {
+		if _, known := owned[p]; !known { // to write it once more would bring the other text back
+			owned[p] = o
+		}
+	}
 	if l.Owned != nil {
-		maps.Copy(owned, l.Owned)
 		l.Owned = owned
 	}
 	l.Good = &good

@@ -35,4 +35,11 @@ func TestSlimLedgerSaysTheSame(t *testing.T) {
 	if len(begins) != 1 {
 		t.Errorf("the same owner is there %d times", len(begins))
 	}
+	for p := range l.Owned {
+		for good := range l.Good.State.Paths {
+			if p == good && unsafe.StringData(p) != unsafe.StringData(good) {
+				t.Fatalf("the path %s is there twice", p)
+			}
+		}
+	}
 }
