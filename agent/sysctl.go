@@ -47,6 +47,9 @@ func (h *Host) noteSysctl(a *Attempt, w wanted, n now) error {
 	if h.Open != nil && h.Open.Boot == a.Boot {
 		maps.Copy(a.Sysctl, h.Open.Sysctl)
 	}
+	if a.isCorrection() {
+		return nil // what it leaves alone is asked for all the same, so no value goes back
+	}
 	a.SysctlFirst, a.resets = map[string]string{}, map[string]string{}
 	for key := range set {
 		a.SysctlFirst[key] = a.Sysctl[key]
@@ -84,10 +87,14 @@ func (h *Host) sysctlKeys(w wanted, n now) (is, shall []string, err error) {
 			}
 			is = append(is, manifest.SysctlKeys(text)...)
 		}
-		if _, still := w.owned[p]; !still || w.to.Paths[p].Kind != plan.File {
+		want := w.to.Paths[p]
+		if asked, left := w.leaves.Paths[p]; left {
+			want = asked // that something else stands there for now takes no value back
+		}
+		if _, still := w.owned[p]; !still || want.Kind != plan.File {
 			continue
 		}
-		text, err := h.textAt(p, w, n)
+		text, err := h.textAt(p, want.Digest, w, n)
 		if err != nil {
 			return nil, nil, fmt.Errorf("cannot tell what %q shall set: %w", p, err)
 		}
@@ -97,8 +104,7 @@ func (h *Host) sysctlKeys(w wanted, n now) (is, shall []string, err error) {
 }
 
 // textAt is what shall stand in a file.
-func (h *Host) textAt(p string, w wanted, n now) ([]byte, error) {
-	digest := w.to.Paths[p].Digest
+func (h *Host) textAt(p, digest string, w wanted, n now) ([]byte, error) {
 	if n.state.Paths[p].Digest == digest {
 		return h.readOriginal(p)
 	}

@@ -134,3 +134,56 @@ func TestOvertakingCommitKnowsTheFirstValue(t *testing.T) {
 		t.Errorf("the values are %v", k.values)
 	}
 }
+
+// TestValueOfAFileThatStaysDeletedStaysAsItIs: a commit, or a correction, about another
+// file of sysctl.d wrote the value back that a file set which somebody had deleted, and
+// which is only reported; and what it was before evenkeel was forgotten.
+func TestValueOfAFileThatStaysDeletedStaysAsItIs(t *testing.T) {
+	w := newWorld(plainScenario())
+	k := &kernel{values: map[string]string{forward: "0", martians: "0"}}
+	with := func(commit, text string) *plan.Target {
+		target := sysctlTarget(w, commit, text)
+		(&spec{}).file(target, 1, "/etc/sysctl.d/b.conf", "", "net.ipv4.conf.all.log_martians = 1\n")
+		target.Drift = map[string]plan.OnDrift{"/etc/sysctl.d/b.conf": plan.Report}
+		return target
+	}
+	one := with("one", "net.ipv4.ip_forward = 1\n")
+	deploySysctl(t, w, k, one, map[string]string{forward: "1", martians: "1"})
+	w.disk.Delete("/etc/sysctl.d/b.conf")
+
+	w.disk.Overwrite("/etc/sysctl.d/a.conf", "net.ipv4.ip_forward = 0\n")
+	h := mustHost(t, w)
+	h.Sysctl = k
+	if _, outcome := putRight(t, h, one); outcome.Result != ResultCorrected || k.values[martians] != "1" {
+		t.Errorf("a correction ends as %q: %s; the values are %v", outcome.Result, outcome.Reason, k.values)
+	}
+	k.values[martians] = "1"
+
+	h, outcome := deploySysctl(t, w, k, with("two", "net.ipv4.ip_forward = 2\n"), map[string]string{forward: "2"})
+	if outcome.Result != ResultGood || k.values[martians] != "1" {
+		t.Errorf("a commit ends as %q: %s; the values are %v", outcome.Result, outcome.Reason, k.values)
+	}
+	if want := map[string]string{forward: "0", martians: "0"}; !maps.Equal(h.Ledger.Sysctl, want) {
+		t.Errorf("the ledger has %v, want %v", h.Ledger.Sysctl, want)
+	}
+}
+
+// TestValueThatAPersonAddedToAFileIsNotEvenkeels: it stays in the file, and what it is
+// then counted as what it was before evenkeel.
+func TestValueThatAPersonAddedToAFileIsNotEvenkeels(t *testing.T) {
+	w := newWorld(plainScenario())
+	k := &kernel{values: map[string]string{forward: "0", martians: "0"}}
+	with := func(commit, text string) *plan.Target {
+		target := sysctlTarget(w, commit, text)
+		(&spec{}).file(target, 1, "/etc/sysctl.d/b.conf", "", "net.ipv4.ip_forward = 1\n")
+		target.Drift = map[string]plan.OnDrift{"/etc/sysctl.d/b.conf": plan.Report}
+		return target
+	}
+	deploySysctl(t, w, k, with("one", "# one\n"), map[string]string{forward: "1"})
+	w.disk.Overwrite("/etc/sysctl.d/b.conf", "net.ipv4.conf.all.log_martians = 1\n")
+	k.values[martians] = "1"
+	h, outcome := deploySysctl(t, w, k, with("two", "# two\n"), nil)
+	if want := map[string]string{forward: "0"}; outcome.Result != ResultGood || k.values[forward] != "1" || !maps.Equal(h.Ledger.Sysctl, want) {
+		t.Errorf("it ends as %q: %s; the values are %v, the ledger has %v", outcome.Result, outcome.Reason, k.values, h.Ledger.Sysctl)
+	}
+}
