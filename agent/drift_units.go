@@ -177,20 +177,26 @@ func readsWhatIsCorrected(want, is plan.Unit, corrected map[string]bool, stale [
 func (h *Host) readAfterwards(to map[string]plan.Unit, d *drift) map[string]plan.Unit {
 	for _, step := range plan.Diff(d.now.state, plan.State{Paths: d.to.Paths, Units: to}, nil).Steps() {
 		u, ours := to[step.Unit]
-		if !ours || !startsAnew(step) {
+		if !ours {
 			continue
 		}
 		u.Inputs = maps.Clone(u.Inputs)
 		for p := range u.Inputs {
-			u.Inputs[p] = d.to.Paths[p].Fingerprint()
+			if readsAnew(step, u, p, d.now) {
+				u.Inputs[p] = d.to.Paths[p].Fingerprint()
+			}
 		}
 		to[step.Unit] = u
 	}
 	return to
 }
 
-func startsAnew(step plan.UnitStep) bool {
-	return step.Verb == units.Start || step.Verb == units.Restart
+// readsAnew reports whether a step has a unit read one of its inputs once more. A reload
+// has it read all for which a reload is enough, not only the one that changed; a unit that
+// knows no reload is restarted.
+func readsAnew(step plan.UnitStep, u plan.Unit, p string, n now) bool {
+	return step.Verb == units.Start || step.Verb == units.Restart ||
+		step.Verb == units.Reload && (u.Soft[p] || !n.details[step.Unit].CanReload)
 }
 
 // unitUp judges a service that shall not run. What its socket, path or timer woke is as

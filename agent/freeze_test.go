@@ -235,3 +235,68 @@ func TestCorrectionNeverGoesPastAPackageManager(t *testing.T) {
 		t.Errorf("when it is free it waits for %q", why)
 	}
 }
+
+// TestCommitDoesNotEnableWhatSomebodyDisabledOnAFrozenHost: the link was the vendor's, and
+// a commit about the motd made it anew.
+func TestCommitDoesNotEnableWhatSomebodyDisabledOnAFrozenHost(t *testing.T) {
+	const link = "/etc/systemd/system/multi-user.target.wants/vendor.service"
+	w := newWorld(plainScenario())
+	w.disk.Delete(link)
+	w.disk.PutLink(link, "/lib/systemd/system/vendor.service")
+	asks := &spec{db: 1, app: 1, vendorConf: 1, motd: 1}
+	if outcome, err := deployTarget(mustHost(t, w), asks.target("good", w)); err != nil || outcome.Result != ResultGood {
+		t.Fatalf("the good commit ends as %q: %s %v", outcome.Result, outcome.Reason, err)
+	}
+	freeze(t, w)
+	w.disk.Delete(link)
+	asks.motd = 2
+	next := asks.target("next", w)
+	h := mustHost(t, w)
+	if outcome, err := deployTarget(h, next); err != nil || outcome.Result != ResultGood {
+		t.Fatalf("the commit ends as %q: %s %v", outcome.Result, outcome.Reason, err)
+	}
+	mustDrift(t, mustHost(t, w), link)
+	if _, ours := h.Ledger.Owned[link]; ours {
+		t.Error("the vendor's link counts as evenkeel's")
+	}
+	thaw(t, w)
+	if _, outcome := putRight(t, mustHost(t, w), next); outcome.Result != ResultCorrected {
+		t.Errorf("after it it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	mustDrift(t, mustHost(t, w))
+}
+
+// TestReloadReadsWhatIsFrozenToo: a commit about one file had a service reload, which read
+// another one that somebody had written to; when that was put right the service went on
+// with what it had read. So it was with one that knows no reload and is restarted.
+func TestReloadReadsWhatIsFrozenToo(t *testing.T) {
+	for verb, soft := range map[string]map[string]bool{
+		"reload":  {"/etc/app/app.conf": true, "/etc/motd": true},
+		"restart": {"/etc/motd": true},
+	} {
+		reads := func(t *plan.Target) *plan.Target {
+			u := t.State.Units["app.service"]
+			u.Inputs["/etc/motd"], u.Soft = t.State.Paths["/etc/motd"].Fingerprint(), soft
+			t.State.Units["app.service"] = u
+			return t
+		}
+		w, _ := keptWorld(t, func(t *plan.Target) { reads(t) })
+		freeze(t, w)
+		w.disk.Overwrite("/etc/app/app.conf", "by hand\n")
+		w.sd.Tick(1)
+		next := reads((&spec{db: 1, app: 1, dbConf: 1, appConf: 1, vendorConf: 1, motd: 2, deep: 1, link: 1, dir: 1}).target("next", w))
+		if outcome, err := deployTarget(mustHost(t, w), next); err != nil || outcome.Result != ResultGood {
+			t.Fatalf("%s: the commit ends as %q: %s %v", verb, outcome.Result, outcome.Reason, err)
+		}
+		mustDrift(t, mustHost(t, w), "/etc/app/app.conf", "app.service")
+		thaw(t, w)
+		h := mustHost(t, w)
+		if _, outcome := putRight(t, h, next); outcome.Result != ResultCorrected {
+			t.Fatalf("%s: after it it ends as %q: %s", verb, outcome.Result, outcome.Reason)
+		}
+		if last := h.Ledger.History[len(h.Ledger.History)-1]; len(last.Restarts) != 1 || !strings.HasPrefix(last.Restarts[0], verb+" app.service") {
+			t.Errorf("%s: the correction did %q", verb, last.Restarts)
+		}
+		mustDrift(t, mustHost(t, w))
+	}
+}

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"maps"
+	"path"
 	"slices"
 
 	"evenkeel/agent/plan"
@@ -20,8 +21,11 @@ func (h *Host) leaveDrift(w *wanted, n now) {
 	}
 	w.leaves = plan.State{Paths: map[string]plan.Path{}, Units: map[string]plan.Unit{}}
 	for p, asked := range w.target.State.Paths {
-		if good.State.Paths[p] == asked && (frozen || onDrift(w.target.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n) {
+		if asksTheSame(p, good.State.Paths[p], asked) && (frozen || onDrift(w.target.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n) {
 			w.leavePath(p, n)
+			if !h.owns(p) {
+				delete(w.owned, p) // a link of the vendor that somebody took away is not what evenkeel brings
+			}
 		}
 	}
 	if frozen {
@@ -42,13 +46,18 @@ func (h *Host) leaveDrift(w *wanted, n now) {
 	}
 }
 
-// hasDrifted reports whether something else stands at a path of ours than is asked for,
+// asksTheSame reports whether a commit asks for the same at a path as the good one did. A
+// link that enables a unit may have had the vendor's text.
+func asksTheSame(p string, was, asked plan.Path) bool {
+	return was == asked || isEnablement(p) && was.Kind == plan.Link && asked.Kind == plan.Link && path.Base(was.Link) == path.Base(asked.Link)
+}
+
+// hasDrifted reports whether something else stands at a path than is asked for and kept,
 // and no attempt that is open has to do with it. A directory that is gone is made anew,
 // because what is below may be asked for.
 func (h *Host) hasDrifted(p string, asked plan.Path, n now) bool {
 	is := n.state.Paths[p]
-	_, ours := h.Ledger.Owned[p]
-	return ours && is != asked && h.before(p, n) == is && (asked.Kind != plan.Directory || is.Kind == plan.Directory)
+	return h.isKept(h.Ledger.Good, p, asked, is) && is != asked && h.before(p, n) == is && (asked.Kind != plan.Directory || is.Kind == plan.Directory)
 }
 
 // staysDown reports whether a service is down, and the commit asks for nothing of it that
@@ -75,12 +84,6 @@ func (w *wanted) leavePath(p string, n now) {
 	} else {
 		delete(w.to.Paths, p)
 	}
-}
-
-// leavesAlone reports whether what drifted at a path stays.
-func (w *wanted) leavesAlone(p string) bool {
-	_, left := w.leaves.Paths[p]
-	return left
 }
 
 // reads wants that a unit runs with what it read at a path.
@@ -111,7 +114,7 @@ func (w *wanted) readWhatIsLeft(n now) {
 	}
 	for _, step := range plan.Diff(n.state, w.to, nil).Steps() {
 		for _, p := range readers[step.Unit] {
-			if startsAnew(step) {
+			if readsAnew(step, w.to.Units[step.Unit], p, n) {
 				w.reads(step.Unit, p, w.to.Paths[p].Fingerprint())
 			}
 		}

@@ -373,7 +373,7 @@ var mutants = []mutant{
 	{
 		name:  "what is started on a frozen host counts as having read what is right",
 		by:    "./agent ^TestServiceThatReadWhatIsFrozenIsRestartedAfterwards$",
-		edits: []edit{{"agent/leave.go", "			if startsAnew(step) {", "			if false {"}},
+		edits: []edit{{"agent/leave.go", "			if readsAnew(step, w.to.Units[step.Unit], p, n) {", "			if false {"}},
 	},
 	{
 		name:  "corrections go past a package manager",

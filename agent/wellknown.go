@@ -41,9 +41,6 @@ func (h *Host) wellKnown(ctx context.Context, w *wanted, n *now) error {
 		}
 		for _, p := range files {
 			reads[name].Inputs[p] = w.to.Paths[p].Fingerprint()
-			if read, known := h.Ledger.Runs[name].Inputs[p]; known && w.leavesAlone(p) {
-				reads[name].Inputs[p] = read
-			}
 			reads[name].Soft[p] = k.Verb == units.Reload
 		}
 	}
@@ -52,6 +49,9 @@ func (h *Host) wellKnown(ctx context.Context, w *wanted, n *now) error {
 		if err := h.mustRead(ctx, name, reads[name], w, n); err != nil {
 			return err
 		}
+	}
+	if len(w.leaves.Paths) > 0 {
+		w.readWhatIsLeft(*n) // once more, now that these units are known
 	}
 	w.afterThose(reads)
 	return nil

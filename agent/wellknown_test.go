@@ -122,6 +122,47 @@ func TestProgramOfTheSystemIsNotRestartedForWhatStays(t *testing.T) {
 	}
 }
 
+// TestProgramThatAPersonRestartedIsNotRestartedForWhatStays: it has read what is to stay,
+// and a commit about the motd restarted it once more.
+func TestProgramThatAPersonRestartedIsNotRestartedForWhatStays(t *testing.T) {
+	h, w, n := wellKnownHost()
+	byHand := w.to.Paths[journaldConf]
+	n.state.Paths = map[string]plan.Path{journaldConf: byHand}
+	n.seen.Paths = n.state.Paths
+	h.Ledger.Runs = map[string]Started{"systemd-journald.service": {Invocation: "0", Inputs: map[string]string{journaldConf: "as Git has it"}}}
+	w.leaves.Paths = map[string]plan.Path{journaldConf: {Kind: plan.File}}
+	running := h.Manager.(programs).details["systemd-journald.service"]
+	running.ActiveAt = time.Unix(1, 0)
+	h.Manager.(programs).details["systemd-journald.service"] = running
+	if got := wellKnownSteps(t, h, w, n); got != "" {
+		t.Errorf("the steps are %q", got)
+	}
+	if read := w.to.Units["systemd-journald.service"].Inputs[journaldConf]; read != byHand.Fingerprint() {
+		t.Errorf("it is said to run with %q", read)
+	}
+}
+
+// TestProgramThatIsRestartedForAnotherFileReadsWhatStays: the record said that it had read
+// what Git has, and so it was not restarted when that was put right.
+func TestProgramThatIsRestartedForAnotherFileReadsWhatStays(t *testing.T) {
+	h, w, n := wellKnownHost()
+	const other = "/etc/systemd/journald.conf.d/other.conf"
+	byHand := w.to.Paths[journaldConf]
+	w.to.Paths[other], w.owned[other] = plan.Path{Kind: plan.File, Digest: "new"}, Owned{}
+	n.state.Paths = map[string]plan.Path{journaldConf: byHand, other: {Kind: plan.File, Digest: "old"}}
+	n.seen.Paths = n.state.Paths
+	h.Ledger.Runs = map[string]Started{"systemd-journald.service": {Invocation: "1", Inputs: map[string]string{
+		journaldConf: "as Git has it", other: n.state.Paths[other].Fingerprint(),
+	}}}
+	w.leaves.Paths = map[string]plan.Path{journaldConf: {Kind: plan.File}}
+	if got, want := wellKnownSteps(t, h, w, n), "restart systemd-journald.service"; got != want {
+		t.Errorf("the steps are %q, want %q", got, want)
+	}
+	if read := w.to.Units["systemd-journald.service"].Inputs[journaldConf]; read != byHand.Fingerprint() {
+		t.Errorf("it is said to run with %q", read)
+	}
+}
+
 // TestProgramThatReadWhatStayedReadsWhatIsRightAfterwards: nginx, started anew while its
 // file was frozen, went on with what somebody had written when the file was put right.
 func TestProgramThatReadWhatStayedReadsWhatIsRightAfterwards(t *testing.T) {
