@@ -52,7 +52,7 @@ func (h *Host) wayTo(unfit *apply.Unfit, n now) manifest.Problem {
 		case plan.Link:
 			p.Hint = "name the path that it leads to: evenkeel follows no link"
 		default:
-			p.Hint = h.outOfTheWay(dir)
+			p.Hint = h.outOfTheWay(dir, kind)
 		}
 		p.Message = fmt.Sprintf("%q cannot be managed: on this host %q is %s", unfit.Path, dir, aKind(kind))
 	}
@@ -68,16 +68,23 @@ func (h *Host) clashes(t *plan.Target, n now) manifest.Problems {
 		if is == plan.Absent || is != plan.Other && (is == plan.Directory) == (want == plan.Directory) {
 			continue
 		}
+		if h.stays(p, t, h.isFrozen(), n) {
+			continue // it is drift, and told of as such
+		}
 		problems = append(problems, at(t, p, manifest.Problem{
 			Message: fmt.Sprintf("%q cannot be %s: on this host it is %s", p, aKind(want), aKind(is)),
-			Hint:    h.outOfTheWay(p),
+			Hint:    h.outOfTheWay(p, is),
 		}))
 	}
 	return problems
 }
 
-func (h *Host) outOfTheWay(p string) string {
-	if h.owns(p) {
+func (h *Host) outOfTheWay(p string, is plan.Kind) string {
+	left, known := plan.Path{}, false
+	if h.Ledger.Good != nil {
+		left, known = h.Ledger.Good.State.Paths[p]
+	}
+	if h.owns(p) && (!known || left.Kind == is) {
 		return "evenkeel brought it: let one commit take it away, and the next one bring the other"
 	}
 	return "move it away, or name another path"

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/agent/apply"
+	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
@@ -298,5 +300,34 @@ func TestReloadReadsWhatIsFrozenToo(t *testing.T) {
 			t.Errorf("%s: the correction did %q", verb, last.Restarts)
 		}
 		mustDrift(t, mustHost(t, w))
+	}
+}
+
+// TestDirectoryInPlaceOfAFrozenFileRefusesNoCommit: no commit at all came to the host, and
+// the hint said that evenkeel had brought the directory.
+func TestDirectoryInPlaceOfAFrozenFileRefusesNoCommit(t *testing.T) {
+	w, _ := frozenWorld(t)
+	w.disk.Delete("/etc/motd")
+	w.disk.PutDir("/etc/motd", apply.Attr{Mode: 0o755})
+	asks := &spec{db: 1, app: 1, dbConf: 2, appConf: 1, vendorConf: 1, motd: 1, deep: 1, link: 1, dir: 1}
+	clashes := func(commit string) (*plan.Target, manifest.Problems) {
+		target, h := asks.target(commit, w), mustHost(t, w)
+		n, err := h.observe(t.Context(), target)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return target, h.clashes(target, n)
+	}
+	next, problems := clashes("next")
+	if len(problems) > 0 {
+		t.Errorf("it is refused: %v", problems)
+	}
+	if outcome, err := deployTarget(mustHost(t, w), next); err != nil || outcome.Result != ResultGood {
+		t.Errorf("it ends as %q: %s %v", outcome.Result, outcome.Reason, err)
+	}
+	mustDrift(t, mustHost(t, w), "/etc/motd")
+	asks.motd = 2
+	if _, problems = clashes("third"); len(problems) != 1 || !strings.HasPrefix(problems[0].Hint, "move it away") {
+		t.Errorf("a commit that asks for another file has the problems %+v", problems)
 	}
 }

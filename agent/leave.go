@@ -15,13 +15,13 @@ import (
 // leaveDrift lets a commit leave such places as they are. What it asks for there goes to
 // wanted.leaves: that is what they drift from.
 func (h *Host) leaveDrift(w *wanted, n now) {
-	good, frozen := h.Ledger.Good, h.freeze() != nil
+	good, frozen := h.Ledger.Good, h.isFrozen()
 	if good == nil {
 		return
 	}
 	w.leaves = plan.State{Paths: map[string]plan.Path{}, Units: map[string]plan.Unit{}}
-	for p, asked := range w.target.State.Paths {
-		if asksTheSame(p, good.State.Paths[p], asked) && (frozen || onDrift(w.target.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n) {
+	for p := range w.target.State.Paths {
+		if h.stays(p, w.target, frozen, n) {
 			w.leavePath(p, n)
 			if !h.owns(p) {
 				delete(w.owned, p) // a link of the vendor that somebody took away is not what evenkeel brings
@@ -44,6 +44,12 @@ func (h *Host) leaveDrift(w *wanted, n now) {
 	if len(w.leaves.Paths)+len(w.leaves.Units) == 0 {
 		w.leaves = plan.State{}
 	}
+}
+
+// stays reports whether a commit leaves what drifted at a path that it asks for.
+func (h *Host) stays(p string, t *plan.Target, frozen bool, n now) bool {
+	good, asked := h.Ledger.Good, t.State.Paths[p]
+	return good != nil && asksTheSame(p, good.State.Paths[p], asked) && (frozen || onDrift(t.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n)
 }
 
 // asksTheSame reports whether a commit asks for the same at a path as the good one did. A

@@ -173,6 +173,8 @@ func (h *Host) pause() *Pause { return h.pauseIn(pauseFile) }
 // freeze is the one that is in force now.
 func (h *Host) freeze() *Pause { return h.pauseIn(freezeFile) }
 
+func (h *Host) isFrozen() bool { return h.freeze() != nil }
+
 func (h *Host) pauseIn(file string) *Pause {
 	if h.State == nil { // a preview on a host where the daemon never ran
 		return nil
