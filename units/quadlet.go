@@ -47,10 +47,27 @@ func QuadletSection(name string) string {
 // named for.
 func (d *Definition) QuadletService() string {
 	kind := quadletKindOf(d.Name)
-	if said := d.Value(kind.section, "ServiceName"); said != "" {
-		return said + ".service"
+	if said, ok := d.last(kind.section, "ServiceName"); ok {
+		return said + ".service" // an empty one, too: podman does not take it for none
 	}
 	return strings.TrimSuffix(d.Name, path.Ext(d.Name)) + kind.suffix + ".service"
+}
+
+// QuadletLacks is the key, or the choice of keys, without which podman makes no service of
+// the Quadlet file that a definition is named for; "" when it has what it must.
+func (d *Definition) QuadletLacks() string {
+	section := quadletKindOf(d.Name).section
+	for _, keys := range map[string][][]string{
+		"Container": {{"Image", "Rootfs"}},
+		"Kube":      {{"Yaml"}},
+		"Image":     {{"Image"}},
+		"Build":     {{"ImageTag"}, {"File", "SetWorkingDirectory"}},
+	}[section] {
+		if !slices.ContainsFunc(keys, func(key string) bool { return d.Value(section, key) != "" }) {
+			return strings.Join(keys, "= or ") + "="
+		}
+	}
+	return ""
 }
 
 // QuadletNeed is another Quadlet file that a service needs.

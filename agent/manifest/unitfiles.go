@@ -41,7 +41,11 @@ func unitPlace(rel string) (dir, fault, hint string) {
 	if isDropIn {
 		unit, ok := strings.CutSuffix(name, ".d")
 		if !ok || strings.Contains(file, "/") {
-			return "", "units/ holds unit files and NAME.d/ directories of drop-ins, nothing deeper", "other files stand below files/"
+			hint = "other files stand below files/"
+			if base := path.Base(file); units.IsQuadlet(base) || units.Valid(base) == nil {
+				hint = "move it to units/ itself"
+			}
+			return "", "units/ holds unit files and NAME.d/ directories of drop-ins, nothing deeper", hint
 		}
 		if path.Ext(file) != ".conf" {
 			return "", fmt.Sprintf("systemd reads only *.conf from %s", name), ""
@@ -82,7 +86,9 @@ func (b *builder) unitFiles(version int) {
 		b.tooNew(place, f, b.rendered[dest], version)
 		b.selfHarm(place, f, b.rendered[dest])
 		b.noUnits(name, place, f, b.rendered[dest])
-		if !strings.HasPrefix(dest, quadletDir+"/") { // those are looked at by the service that is made
+		if strings.HasPrefix(dest, quadletDir+"/") {
+			b.quadletSyntax(dest, b.t.Content[p.Digest], f) // more is looked at by the service that is made
+		} else {
 			b.deniedInstall(name, dest, f)
 		}
 	}
