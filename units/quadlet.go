@@ -88,7 +88,11 @@ func (d *Definition) QuadletNeeds() []QuadletNeed {
 	}
 	for _, section := range []string{"Container", "Pod", "Kube", "Build", "Volume"} {
 		for _, key := range []string{"Image", "Pod", "Network", "Volume"} {
-			for _, value := range d.Values(section, key) {
+			values := d.Values(section, key)
+			if key == "Image" || key == "Pod" {
+				values = values[max(0, len(values)-1):] // the last one counts
+			}
+			for _, value := range values {
 				name, _, _ := strings.Cut(value, ":")
 				add(name, key == "Pod")
 			}

@@ -42,7 +42,9 @@ func TestQuadletService(t *testing.T) {
 
 func TestQuadletNeedsAndReads(t *testing.T) {
 	d := quadletOf(t, "w.container", `[Container]
+Image=other.image
 Image=b.build
+Pod=other.pod
 Pod=p.pod
 Network=net.network:ip=10.0.0.2
 Network=host

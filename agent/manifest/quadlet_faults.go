@@ -124,13 +124,23 @@ func (b *builder) quadletPlaces() {
 }
 
 // quadletSyntax reports what podman reads otherwise than systemd does. It takes more
-// characters for blanks, and no byte order mark.
+// characters for blanks, and no byte order mark, and each backslash at the end of a line
+// for one that joins the next line.
 func (b *builder) quadletSyntax(dest string, text []byte, f *units.File) {
 	fault := func(line int, message string) {
 		b.syntax(b.t.Origin[dest], b.rendered[dest], &units.SyntaxError{Path: dest, Line: line, Message: message})
 	}
 	if bytes.HasPrefix(text, []byte("\uFEFF")) {
 		fault(1, "podman reads no file with a byte order mark")
+	}
+	number := 0
+	for line := range strings.Lines(string(text)) {
+		number++
+		line = strings.TrimRight(strings.TrimLeft(line, " \t"), "\r\n")
+		slashes := len(line) - len(strings.TrimRight(line, `\`))
+		if slashes > 0 && slashes%2 == 0 && !strings.ContainsRune("#;", rune(line[0])) {
+			fault(number, "podman joins the next line to one that ends in a backslash, also in two")
+		}
 	}
 	for _, a := range f.Assignments {
 		if strings.ContainsFunc(a.Key, func(r rune) bool {
