@@ -37,6 +37,18 @@ func (d *Definition) Value(section, key string) string {
 	return values[len(values)-1]
 }
 
+// last gives the last assignment to a key, be it empty, and whether there is one.
+func (d *Definition) last(section, key string) (value string, ok bool) {
+	for _, f := range d.Files {
+		for _, a := range f.Assignments {
+			if a.Section == section && a.Key == key {
+				value, ok = a.Value, true
+			}
+		}
+	}
+	return value, ok
+}
+
 // Has reports whether any of the files opens the section.
 func (d *Definition) Has(section string) bool {
 	return slices.ContainsFunc(d.Files, func(f *File) bool { return f.Has(section) })

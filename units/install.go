@@ -64,6 +64,33 @@ func (d *Definition) Also() []string {
 	return without(names, d.Name)
 }
 
+// NoUnit is a word of [Install] that stands where a unit's name should.
+type NoUnit struct {
+	Line           int
+	Key, Word, Why string
+}
+
+// NoUnits gives the words of [Install] for which systemctl would refuse to enable the
+// unit. Install leaves them out.
+func (d *Definition) NoUnits() []NoUnit {
+	var found []NoUnit
+	for _, f := range d.Files {
+		for _, a := range f.Assignments {
+			if a.Section != "Install" || !slices.Contains([]string{"Alias", "Also", "RequiredBy", "UpheldBy", "WantedBy"}, a.Key) {
+				continue
+			}
+			words, _ := Words(a.Value)
+			for _, word := range words {
+				name, ok := expand(word, d.Name)
+				if err := Valid(name); ok && err != nil && (a.Key != "Alias" || !strings.Contains(name, "/")) {
+					found = append(found, NoUnit{a.Line, a.Key, name, err.Error()})
+				}
+			}
+		}
+	}
+	return found
+}
+
 // installName is the name that goes into .wants directories: a template stands
 // there as its default instance.
 func (d *Definition) installName() (name string, onlyTemplates bool) {

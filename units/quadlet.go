@@ -47,10 +47,27 @@ func QuadletSection(name string) string {
 // named for.
 func (d *Definition) QuadletService() string {
 	kind := quadletKindOf(d.Name)
-	if said := d.Value(kind.section, "ServiceName"); said != "" {
-		return said + ".service"
+	if said, ok := d.last(kind.section, "ServiceName"); ok {
+		return said + ".service" // an empty one, too: podman does not take it for none
 	}
 	return strings.TrimSuffix(d.Name, path.Ext(d.Name)) + kind.suffix + ".service"
+}
+
+// QuadletLacks is the key, or the choice of keys, without which podman makes no service of
+// the Quadlet file that a definition is named for; "" when it has what it must.
+func (d *Definition) QuadletLacks() string {
+	section := quadletKindOf(d.Name).section
+	for _, keys := range map[string][][]string{
+		"Container": {{"Image", "Rootfs"}},
+		"Kube":      {{"Yaml"}},
+		"Image":     {{"Image"}},
+		"Build":     {{"ImageTag"}, {"File", "SetWorkingDirectory"}},
+	}[section] {
+		if !slices.ContainsFunc(keys, func(key string) bool { return d.Value(section, key) != "" }) {
+			return strings.Join(keys, "= or ") + "="
+		}
+	}
+	return ""
 }
 
 // QuadletNeed is another Quadlet file that a service needs.
@@ -71,7 +88,11 @@ func (d *Definition) QuadletNeeds() []QuadletNeed {
 	}
 	for _, section := range []string{"Container", "Pod", "Kube", "Build", "Volume"} {
 		for _, key := range []string{"Image", "Pod", "Network", "Volume"} {
-			for _, value := range d.Values(section, key) {
+			values := d.Values(section, key)
+			if key == "Image" || key == "Pod" {
+				values = values[max(0, len(values)-1):] // the last one counts
+			}
+			for _, value := range values {
 				name, _, _ := strings.Cut(value, ":")
 				add(name, key == "Pod")
 			}

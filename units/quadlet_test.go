@@ -30,6 +30,9 @@ func TestQuadletService(t *testing.T) {
 	if got := quadletOf(t, "x.container", named).QuadletService(); got != "front.service" {
 		t.Errorf("named: %q", got)
 	}
+	if got := quadletOf(t, "x.container", "[Container]\nServiceName=front\nServiceName=\n").QuadletService(); got != ".service" {
+		t.Errorf("an empty name is taken as it is, as podman does: %q", got)
+	}
 	for _, name := range []string{".container", "cache.service", "container", "x.conf", ""} {
 		if IsQuadlet(name) {
 			t.Errorf("%q is a Quadlet file", name)
@@ -39,7 +42,9 @@ func TestQuadletService(t *testing.T) {
 
 func TestQuadletNeedsAndReads(t *testing.T) {
 	d := quadletOf(t, "w.container", `[Container]
+Image=other.image
 Image=b.build
+Pod=other.pod
 Pod=p.pod
 Network=net.network:ip=10.0.0.2
 Network=host

@@ -180,8 +180,10 @@ func (m made) since(was made, scratch string) (generated, error) {
 		return g, err
 	}
 	for name, text := range m.services {
-		parsed, _ := units.ParseFile(name, []byte(text))
-		source := (&units.Definition{Name: name, Files: []*units.File{parsed}}).Value("Unit", "SourcePath")
+		source := sourceOf(name, text)
+		if text != was.services[name] {
+			g.faults = append(g.faults, badName(name, source)...)
+		}
 		if parts := quadletParts(source); slices.Contains(staged, source) || slices.ContainsFunc(parts, func(p string) bool { return slices.Contains(m.order.Paths, p) }) {
 			g.source[name], g.parts[source] = source, parts
 			if err := os.WriteFile(path.Join(g.dir, path.Base(name)), []byte(text), 0o600); err != nil {
@@ -191,6 +193,25 @@ func (m made) since(was made, scratch string) (generated, error) {
 	}
 	g.notMade(staged)
 	return g, nil
+}
+
+// sourceOf is the Quadlet file from which a service is made.
+func sourceOf(name, text string) string {
+	parsed, _ := units.ParseFile(name, []byte(text))
+	return (&units.Definition{Name: name, Files: []*units.File{parsed}}).Value("Unit", "SourcePath")
+}
+
+// badName judges the name that a service got. Podman reads names and directories in more
+// ways than what judges the repository does, and what the generator makes comes before
+// units of packages: evenkeel's own is one.
+func badName(name, source string) []Invalid {
+	switch err := units.Valid(name); {
+	case err != nil:
+		return []Invalid{{Path: source, Message: fmt.Sprintf("podman's generator makes a service without a name of it: %v", err)}}
+	case strings.HasPrefix(name, "evenkeel"):
+		return []Invalid{{Path: source, Message: fmt.Sprintf("podman's generator makes %q of it, in the place of evenkeel's own", name)}}
+	}
+	return nil
 }
 
 // notMade adds the files of which the generator makes nothing, without a word: it passes

@@ -66,3 +66,29 @@ func TestAKindThatPodmanDoesNotKnow(t *testing.T) {
 		t.Errorf("without a generator: %v, %v; want one that may go", g.faults, err)
 	}
 }
+
+// Whatever way a commit found to have a service made in the place of evenkeel's own: a
+// link to a directory, a key with odd blanks. What the host had before is not its fault.
+func TestPodmansGeneratorMakesNoServiceOfEvenkeel(t *testing.T) {
+	o := order{Paths: []string{"/etc/containers/systemd/odd.container"}}
+	was, now := made{order: o, services: map[string]string{}}, made{order: o, services: map[string]string{}}
+	const vendor = "---evenkeel-exporter.service---\n[Unit]\nSourcePath=/usr/share/containers/systemd/x.container\n"
+	was.read(vendor)
+	now.read(vendor + "---evenkeel.service---\n[Unit]\nSourcePath=/opt/quadlets/evenkeel.container\n" +
+		"---.service---\n[Unit]\nSourcePath=/etc/containers/systemd/odd.container\n")
+	g, err := now.since(was, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range sortedInvalid(g.faults) {
+		got = append(got, f.String())
+	}
+	want := []string{
+		`/etc/containers/systemd/odd.container: podman's generator makes a service without a name of it: unit name ".service" has nothing before the type`,
+		`/opt/quadlets/evenkeel.container: podman's generator makes "evenkeel.service" of it, in the place of evenkeel's own`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q\nwant %q", got, want)
+	}
+}

@@ -182,8 +182,8 @@ func badPath(name string) string {
 		if len(part) > maxBasename {
 			return fmt.Sprintf("the name %.60q... has %d bytes, more than the %d that leave room to stage it", part, len(part), maxBasename)
 		}
-		if strings.HasSuffix(part, ".evenkeel+") || strings.HasSuffix(part, ".evenkeel~") {
-			return fmt.Sprintf("%q: names that end in .evenkeel+ or .evenkeel~ are evenkeel's own", name)
+		if strings.HasSuffix(part, ".evenkeel+") || strings.HasSuffix(part, ".evenkeel~") || strings.HasSuffix(part, ".evenkeel!") {
+			return fmt.Sprintf("%q: names that end in .evenkeel+, .evenkeel~ or .evenkeel! are evenkeel's own", name)
 		}
 	}
 	return ""

@@ -4,7 +4,6 @@ import (
 	"maps"
 	"path"
 	"slices"
-	"strings"
 
 	"evenkeel/agent/plan"
 	"evenkeel/units"
@@ -141,70 +140,4 @@ func (w *wiring) implied(d *units.Definition) *units.File {
 		add("After", other)
 	}
 	return f
-}
-
-// quadlets looks at the services that will be made from Quadlet files, for what only the
-// generator would find, or nobody.
-func (b *builder) quadlets() {
-	w := newWiring(b.t, nil)
-	for _, service := range slices.Sorted(maps.Keys(w.made)) {
-		from := w.made[service]
-		place := b.t.Origin[from[0]]
-		d := w.quadlet(service)
-		if d == nil {
-			continue // a link to what the host has, or a file with faults that were said
-		}
-		for _, other := range from[1:] {
-			b.c.at(b.t.Origin[other], "keep one, or give one of them another ServiceName=", "%s is already made from %s (%s)", service, path.Base(from[0]), spot(place))
-		}
-		if own, ok := b.t.State.Paths[path.Join(unitDir, service)]; ok && own.Link != "/dev/null" {
-			b.c.at(place, "keep one, or write ServiceName=", "%s would be made from it, and %s brings that unit itself", service, spot(b.t.Origin[path.Join(unitDir, service)]))
-		}
-		b.quadletName(d, place)
-		b.quadletInstall(d, place)
-	}
-}
-
-// quadletName judges the name of a service that is made from a Quadlet file.
-func (b *builder) quadletName(d *units.Definition, place plan.Place) {
-	err := units.Valid(d.Name)
-	switch plain := strings.TrimSuffix(d.Name, ".service"); {
-	case strings.HasSuffix(plain, ".service"):
-		b.c.at(b.saidIn(d, "ServiceName", place), "write ServiceName="+strings.TrimSuffix(plain, ".service"), "the service would be called %s", d.Name)
-	case err != nil:
-		b.c.at(b.saidIn(d, "ServiceName", place), "", "the service that is made from it has no name: %v", err)
-	case ownUnit(d.Name):
-		b.c.at(b.saidIn(d, "ServiceName", place), "", "%q would take the place of evenkeel's own: no commit changes it", d.Name)
-	}
-}
-
-// quadletInstall judges [Install], which the generator carries out each time: whatever
-// the repository says elsewhere, the links are there at the next boot.
-func (b *builder) quadletInstall(d *units.Definition, place plan.Place) {
-	links := d.Install(path.Join(generatedDir, d.Name))
-	for _, l := range links {
-		if fault := deniedLink(l.Path); fault != "" {
-			b.c.at(place, "", "[Install] asks for a link that is not allowed: %s", fault)
-		}
-	}
-	s, listed := b.t.Services[d.Name]
-	masked := b.t.State.Paths[path.Join(unitDir, d.Name)].Kind == plan.Link
-	if listed && !s.Enabled && !masked && len(links) > 0 {
-		b.c.at(place, "take [Install] out of it", "%s shall not be enabled (%s), and its Quadlet file enables it by [Install]", d.Name, spot(b.t.Origin[d.Name]))
-	}
-}
-
-// saidIn is the line that assigns a key of a Quadlet file, or the whole file's place.
-func (b *builder) saidIn(d *units.Definition, key string, place plan.Place) plan.Place {
-	for _, f := range d.Files {
-		for _, a := range f.Assignments {
-			if a.Key != key {
-				continue
-			}
-			if place = b.t.Origin[f.Path]; !b.rendered[f.Path] {
-				place.Line = a.Line
-			}
-		}
-	}
-	return place
 }

@@ -7,6 +7,7 @@ import (
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"evenkeel/agent/plan"
@@ -40,7 +41,11 @@ func unitPlace(rel string) (dir, fault, hint string) {
 	if isDropIn {
 		unit, ok := strings.CutSuffix(name, ".d")
 		if !ok || strings.Contains(file, "/") {
-			return "", "units/ holds unit files and NAME.d/ directories of drop-ins, nothing deeper", "other files stand below files/"
+			hint = "other files stand below files/"
+			if base := path.Base(file); units.IsQuadlet(base) || units.Valid(base) == nil {
+				hint = "move it to units/ itself"
+			}
+			return "", "units/ holds unit files and NAME.d/ directories of drop-ins, nothing deeper", hint
 		}
 		if path.Ext(file) != ".conf" {
 			return "", fmt.Sprintf("systemd reads only *.conf from %s", name), ""
@@ -80,7 +85,10 @@ func (b *builder) unitFiles(version int) {
 		}
 		b.tooNew(place, f, b.rendered[dest], version)
 		b.selfHarm(place, f, b.rendered[dest])
-		if !strings.HasPrefix(dest, quadletDir+"/") { // those are looked at by the service that is made
+		b.noUnits(name, place, f, b.rendered[dest])
+		if strings.HasPrefix(dest, quadletDir+"/") {
+			b.quadletSyntax(dest, b.t.Content[p.Digest], f) // more is looked at by the service that is made
+		} else {
 			b.deniedInstall(name, dest, f)
 		}
 	}
@@ -92,6 +100,26 @@ func (b *builder) deniedInstall(unit, dest string, f *units.File) {
 		if fault := deniedLink(l.Path); fault != "" {
 			b.c.at(b.t.Origin[dest], "", "[Install] asks for a link that is not allowed: %s", fault)
 		}
+	}
+}
+
+// noUnits reports words of [Install] that name no unit: nothing would start this one at
+// boot, without a word.
+func (b *builder) noUnits(unit string, place plan.Place, f *units.File, rendered bool) {
+	for _, n := range (&units.Definition{Name: unit, Files: []*units.File{f}}).NoUnits() {
+		hint := ""
+		for _, ending := range []string{".target", ".service"} {
+			if name := n.Word + ending; units.Valid(name) == nil && (ending == ".target") == strings.HasSuffix(n.Key, "By") {
+				hint = "did you mean " + strconv.Quote(name) + "?"
+			}
+		}
+		if rendered {
+			b.c.at(place, "", "%s= in [Install] names no unit", n.Key) // the word may be a secret
+			continue
+		}
+		at := place
+		at.Line = n.Line
+		b.c.at(at, hint, "%s= in [Install]: %s", n.Key, n.Why)
 	}
 }
 

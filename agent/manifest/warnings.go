@@ -1,7 +1,9 @@
 package manifest
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -43,6 +45,7 @@ func (b *builder) warnings(roles []role) {
 	}
 	out = append(out, b.mistyped(w)...)
 	out = append(out, b.notAtBoot(w)...)
+	out = append(out, b.notBrought(w)...)
 	slices.SortFunc(out, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
 	b.t.Warnings = slices.Compact(out)
 }
@@ -65,11 +68,25 @@ func (b *builder) mistyped(w *wiring) []plan.Warning {
 		if len(w.defs[name].Files) > 0 {
 			continue
 		}
-		if hint := didYouMean(name, idle); hint != "" {
+		hint := cmp.Or(w.madeOf(name), didYouMean(name, idle))
+		if hint != "" {
 			out = append(out, warn(b.t.Origin[name], "the repository brings no unit %s (%s)", name, hint))
 		}
 	}
 	return out
+}
+
+// madeOf says what podman makes of a Quadlet file for which somebody took a service to be
+// called as the file is. Of what only containers need there may well be a service beside it.
+func (w *wiring) madeOf(service string) string {
+	for _, made := range slices.Sorted(maps.Keys(w.made)) {
+		file := path.Base(w.made[made][0])
+		name, kind, _ := strings.Cut(file, ".")
+		if name+".service" == service && slices.Contains([]string{"container", "kube", "pod"}, kind) {
+			return fmt.Sprintf("podman makes %s of %s", made, file)
+		}
+	}
+	return ""
 }
 
 // notAtBoot warns of instances of a Quadlet template that nothing enables: the generator

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"fmt"
 	"maps"
@@ -9,6 +10,7 @@ import (
 	"strings"
 
 	"evenkeel/agent"
+	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
@@ -56,10 +58,30 @@ func newChange(from, to *plan.Target) *change {
 			c.Notes = append(c.Notes, s.Unit+" is not in the repository: whether it runs already, and what it reads, only the host knows")
 		}
 	}
+	c.Notes = append(c.Notes, c.unseen()...)
 	if slices.ContainsFunc(c.plan.Paths, func(s plan.PathStep) bool { return c.isSecret(s.Path) }) {
 		c.Notes = append(c.Notes, "a secret that was only encrypted anew counts as changed here: no host does anything about it")
 	}
 	return c
+}
+
+// unseen is what happens on a host and is no step of a prediction: it hangs on what only the
+// host knows, or follows the files by itself.
+func (c *change) unseen() []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(c.to.State.Units)) {
+		if _, known := c.from.State.Units[name]; !known && !c.to.State.Units[name].Active && !c.brings(name) {
+			out = append(out, name+" shall not run: where it does, it is stopped")
+		}
+	}
+	for _, s := range c.plan.Paths {
+		if s.To.Kind == plan.File && !c.to.Quiet[s.Path] && slices.ContainsFunc(manifest.WellKnownFiles(), func(k manifest.WellKnown) bool {
+			return k.Create && k.Fits(s.Path)
+		}) {
+			out = append(out, "systemd-tmpfiles --create makes what "+s.Path+" says")
+		}
+	}
+	return out
 }
 
 func (c *change) isSecret(p string) bool { return c.from.Secret[p] || c.to.Secret[p] }
@@ -99,7 +121,42 @@ func (c *change) watched() []string {
 			out = append(out, fmt.Sprintf("%s: validate %q; was %q", p, shall, is))
 		}
 	}
+	return append(out, c.drifts()...)
+}
+
+// drifts says of what drift something else becomes from now on.
+func (c *change) drifts() []string {
+	names := maps.Clone(c.from.Drift)
+	if names == nil {
+		names = map[string]plan.OnDrift{}
+	}
+	maps.Copy(names, c.to.Drift)
+	same := map[string][]string{} // what is said -> of what
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		is, shall := c.from.Drift[name], c.to.Drift[name]
+		if is == shall || c.New || name != "" && !(asksFor(c.from, name) && asksFor(c.to, name)) {
+			continue
+		}
+		said := fmt.Sprintf("drift: %s, was %s", cmp.Or(shall, "not said"), cmp.Or(is, "not said"))
+		same[said] = append(same[said], cmp.Or(name, "all else"))
+	}
+	var out []string
+	for _, said := range slices.Sorted(maps.Keys(same)) {
+		const most = 5
+		of := same[said]
+		if len(of) > most {
+			of = append(slices.Clip(of[:most]), fmt.Sprintf("and %d more", len(of)-most))
+		}
+		out = append(out, said+": "+strings.Join(of, ", "))
+	}
 	return out
+}
+
+// asksFor reports whether a target has a path or a unit of that name.
+func asksFor(t *plan.Target, name string) bool {
+	_, isPath := t.State.Paths[name]
+	_, isUnit := t.State.Units[name]
+	return isPath || isUnit
 }
 
 func checkNames(checks []plan.Check) string {

@@ -13,6 +13,7 @@ import (
 
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
+	"evenkeel/units"
 )
 
 func explainCommand(u ui) *cobra.Command {
@@ -200,6 +201,9 @@ func (q question) nowhere(known []string, problems manifest.Problems) error {
 		missing = fmt.Errorf("the host that was named does not have %s", what)
 	}
 	hint := manifest.DidYouMean(strings.TrimPrefix(cmp.Or(q.value, q.thing), ".vars."), known)
+	if units.IsQuadlet(q.thing) {
+		hint = fmt.Sprintf("what runs is the service that podman makes of it, such as %s; the file has its path", (&units.Definition{Name: path.Base(q.thing)}).QuadletService())
+	}
 	if len(problems) > 0 {
 		hint = fmt.Sprintf("a host with problems gets nothing, and \"evenkeel check\" shows some: %s", problems[0])
 	}
