@@ -143,7 +143,7 @@ func (c *crashes) leftovers() string {
 // each release, on hosts side by side.
 func TestDaemonKilledAtRandomMoments(t *testing.T) {
 	t.Parallel()
-	const hosts, kills = 2, 25
+	const hosts, kills = 5, 10
 	for i := range hosts {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			onEachRelease(t, func(t *testing.T, h *lab.Host) {
