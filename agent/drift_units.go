@@ -39,14 +39,7 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		case is.Moving || detail.Job != "":
 			// On its way: the next look tells.
 		case !want.Active:
-			x, drifted := h.unitUp(name, detail, d.now)
-			if x.Policy == plan.Correct && x.Alone == "" {
-				x.Alone = d.handsOff
-			}
-			if drifted {
-				d.note(x)
-			}
-			if drifted && x.Corrected() {
+			if x, drifted := h.unitUp(name, detail, d.now); drifted && d.takes(x) {
 				to[name] = plan.Unit{}
 			}
 		case is.Active && h.isMasked(name, detail):
@@ -56,30 +49,26 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		case is.Active:
 			stale, stays := h.readOtherwise(want, is, d, corrected)
 			x, drifted := h.runsWithOthers(name, stale, stays)
-			if x.Corrected() {
-				x.Alone = cmp.Or(d.handsOff, h.gaveUp(name))
-			}
-			if drifted && (listed || len(stale) > 0) {
-				d.note(x)
-			}
-			if !x.Corrected() {
+			if !drifted || !listed && len(stale) == 0 || !d.takes(x) {
 				stale = nil
 			}
 			to[name] = readsWhatIsCorrected(want, is, corrected, stale)
 		case listed:
-			x, drifted := h.unitDown(name, detail, d.now)
-			if x.Policy == plan.Correct && x.Alone == "" {
-				x.Alone = d.handsOff
-			}
-			if drifted {
-				d.note(x)
-			}
-			if drifted && x.Corrected() {
+			if x, drifted := h.unitDown(name, detail, d.now); drifted && d.takes(x) {
 				to[name] = want
 			}
 		}
 	}
 	return h.readAfterwards(to, d)
+}
+
+// takes notes what a unit drifted, and reports whether it is to be put right.
+func (d *drift) takes(x Deviation) bool {
+	if x.Corrected() {
+		x.Alone = d.handsOff
+	}
+	d.note(x)
+	return x.Corrected()
 }
 
 // note lists a deviation, unless nobody wants to know.
@@ -141,7 +130,7 @@ func (h *Host) runsWithOthers(name string, stale, stays []string) (Deviation, bo
 	case len(stale)+len(stays) == 0 || h.onDrift(name) == plan.Ignore:
 		return x, false
 	case len(stale) > 0:
-		x.Policy = h.onDrift(name)
+		x.Policy, x.Alone = h.onDrift(name), h.gaveUp(name)
 	}
 	x.How = "it runs with another " + someOf(slices.Concat(stale, stays)) + " than the good commit's"
 	return x, true

@@ -34,9 +34,10 @@ type editing struct {
 
 	good    map[string]thing // what the commit left at each path
 	pools   map[string][]string
-	used    map[string]int // corrections of each path and unit since the last retry
-	counted int64          // what evenkeel_corrections_total must say
-	quiet   []edit         // edits that nobody minds, to be looked at after the next look
+	used    map[string]int  // corrections of each path and unit since the last retry
+	busy    map[string]bool // the same, with an edit that is not over
+	counted int64           // what evenkeel_corrections_total must say
+	quiet   []edit          // edits that nobody minds, to be looked at after the next look
 
 	done   map[string]int // edits by what became of them
 	back   []time.Duration
@@ -86,7 +87,7 @@ func newEditing(t *testing.T, h *lab.Host, seed uint64) *editing {
 	t.Helper()
 	e := &editing{
 		site: newEditedSite(t, h), rng: rand.New(rand.NewPCG(seed, 0)),
-		good: map[string]thing{}, pools: map[string][]string{}, used: map[string]int{}, done: map[string]int{},
+		good: map[string]thing{}, pools: map[string][]string{}, used: map[string]int{}, busy: map[string]bool{}, done: map[string]int{},
 	}
 	e.settled()
 	e.waitNoDrift()
@@ -180,9 +181,13 @@ func (e *editing) isGood(paths ...string) bool {
 	return true
 }
 
-// pick takes one of a pool that was corrected least often, so that nothing is given up.
+// pick takes one of a pool that was corrected least often, so that nothing is given up, and
+// whose last edit is over: what somebody deleted has no mode.
 func (e *editing) pick(pool string) string {
-	list := slices.Clone(e.pools[pool])
+	list := slices.DeleteFunc(slices.Clone(e.pools[pool]), func(place string) bool { return e.busy[place] })
+	if len(list) == 0 {
+		e.t.Fatalf("all of %q are edited at once", pool)
+	}
 	e.rng.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	least := slices.MinFunc(list, func(a, b string) int { return e.used[a] - e.used[b] })
 	if e.used[least] >= 4 {
@@ -190,6 +195,7 @@ func (e *editing) pick(pool string) string {
 		clear(e.used)
 	}
 	e.used[least]++
+	e.busy[least] = true
 	return least
 }
 
@@ -220,6 +226,9 @@ func (e *editing) draw(n int) [][]func() edit {
 // run does some edits at once, and waits until each of them is dealt with.
 func (e *editing) run(batch []func() edit) {
 	e.t.Helper()
+	if len(e.quiet) >= fewEdited/2 { // so that places are left in each pool
+		e.undo(nil)
+	}
 	var edits []edit
 	var names []string
 	for _, draw := range batch {
@@ -383,6 +392,7 @@ func (e *editing) undo(edits []edit) {
 		e.counted += x.inFine
 	}
 	e.quiet = nil
+	clear(e.busy)
 	if again {
 		e.rest(names, nil)
 	}
