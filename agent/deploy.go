@@ -60,8 +60,7 @@ func (h *Host) stage(ctx context.Context, w wanted, n now, a *Attempt) (err erro
 	if err := h.lookBefore(ctx, a); err != nil {
 		return err
 	}
-	before, prior := h.seenBefore(n)
-	if a.Moves, err = apply.Prepare(n.accounts, before, w.to.Paths, prior); err != nil {
+	if a.Moves, err = apply.Prepare(n.accounts, n.seen, w.to.Paths, h.standing()); err != nil {
 		return err
 	}
 	content := func(digest string) ([]byte, error) { return h.content(w.target, digest) }
@@ -212,19 +211,13 @@ func (h *Host) keepUp(to plan.State) {
 	}
 }
 
-// seenBefore is what stood on the host before the open attempt, if there is
-// one, else what stands there now.
-func (h *Host) seenBefore(n now) (apply.Seen, []apply.Move) {
-	if h.Open == nil || h.Open.phase == PhaseHeld { // its files are back, see passHeld
-		return n.seen, nil
+// standing are the moves of the open attempt that stand on the host. Those of one
+// that is held are back, see passHeld.
+func (h *Host) standing() []apply.Move {
+	if h.Open == nil || h.Open.phase == PhaseHeld {
+		return nil
 	}
-	seen := apply.Seen{Paths: maps.Clone(n.seen.Paths), IDs: n.seen.IDs, Changed: n.seen.Changed}
-	for _, m := range h.Open.Moves {
-		if delete(seen.Paths, m.Path); m.Before.Kind != plan.Absent {
-			seen.Paths[m.Path] = m.Before
-		}
-	}
-	return seen, h.Open.Moves
+	return h.Open.Moves
 }
 
 func (h *Host) countTry(key string) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strconv"
@@ -61,18 +62,17 @@ func (h *Host) isWorthKeeping(x Deviation) bool {
 }
 
 // keepReplaced is keepDrifted for a commit: it brings something else to where somebody
-// wrote since the last one.
+// wrote since the last one, or since the open attempt that it overtakes.
 func (h *Host) keepReplaced(a *Attempt, n now) error {
-	good := h.Ledger.Good
-	if a.isCorrection() || good == nil {
+	if a.isCorrection() {
 		return nil
 	}
+	left, secret := h.left()
 	for _, m := range a.Moves {
-		left, ours := good.State.Paths[m.Path]
-		_, owned := h.Ledger.Owned[m.Path]
-		is := m.Before
-		written := ours && owned && is.Kind != plan.Absent && is != left && (is.Digest == "" || is.Digest != left.Digest && is.Digest != m.After.Digest)
-		if !written || n.state.Paths[m.Path] != is || a.Secret[m.Path] || good.Secret[m.Path] || is.Kind != plan.File && is.Kind != plan.Link {
+		ours, owned := left[m.Path]
+		is := n.state.Paths[m.Path]
+		written := owned && is != ours && (is.Digest == "" || is.Digest != ours.Digest && is.Digest != m.After.Digest)
+		if !written || a.Secret[m.Path] || secret[m.Path] || is.Kind != plan.File && is.Kind != plan.Link {
 			continue
 		}
 		if size := h.sizeOf(m.Path); size > maxKeptFile {
@@ -85,6 +85,26 @@ func (h *Host) keepReplaced(a *Attempt, n now) error {
 		}
 	}
 	return nil
+}
+
+// left is what we left on the host where it is ours, and which of it is secret.
+func (h *Host) left() (paths map[string]plan.Path, secret map[string]bool) {
+	paths, secret = map[string]plan.Path{}, map[string]bool{}
+	if good := h.Ledger.Good; good != nil {
+		for p := range h.Ledger.Owned {
+			if at, ours := good.State.Paths[p]; ours {
+				paths[p] = at
+			}
+		}
+		maps.Copy(secret, good.Secret)
+	}
+	for _, m := range h.standing() {
+		paths[m.Path] = m.After
+	}
+	if h.Open != nil {
+		maps.Copy(secret, h.Open.Secret)
+	}
+	return paths, secret
 }
 
 // keep1 keeps what stands at a path.

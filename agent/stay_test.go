@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"strings"
@@ -195,4 +196,90 @@ func wholeAfter(t *testing.T, w *world, where, old string) string {
 		return "one"
 	}
 	return "two"
+}
+
+// TestEditOnAHostThatStaysAtAFailedCommit: each later commit ended with "cannot replace
+// it: changed by somebody else", and a retry with "cannot find the staged file". The host
+// never left the commit that had failed.
+func TestEditOnAHostThatStaysAtAFailedCommit(t *testing.T) {
+	base := spec{db: 1, app: 1, dbConf: 1, appConf: 1, vendorConf: 1, motd: 1, deep: 1, link: 1, dir: 1}
+	failed := base
+	failed.motd, failed.issue, failed.deep = 2, 1, 0
+	edits := map[string]struct {
+		do   func(w *world)
+		kept string // what a person wrote
+	}{
+		"a file is written over in place": {func(w *world) { w.disk.Overwrite("/etc/motd", "precious\n") }, "precious\n"},
+		"a file is replaced":              {func(w *world) { w.disk.PutFile("/etc/motd", "precious\n", rootFile) }, "precious\n"},
+		"a file is removed":               {func(w *world) { w.disk.Delete("/etc/motd") }, ""},
+		"a new file is written over":      {func(w *world) { w.disk.Overwrite("/etc/issue", "precious\n") }, "precious\n"},
+		"a new file is removed":           {func(w *world) { w.disk.Delete("/etc/issue") }, ""},
+		"a removed file is there again":   {func(w *world) { w.disk.PutFile("/etc/app/deep/er/x", "precious\n", rootFile) }, "precious\n"},
+	}
+	for about, edit := range edits {
+		for what, next := range map[string]func(s *spec) string{
+			"a fix":         func(s *spec) string { s.motd, s.issue = 3, 3; return "fix" },
+			"the good one":  func(s *spec) string { *s = base; return "back" },
+			"another retry": func(*spec) string { return "next" },
+		} {
+			t.Run(about+", then "+what, func(t *testing.T) {
+				w, _ := keptWorld(t, nil)
+				w.s.sick["next"] = true
+				target := failed.target("next", w)
+				target.OnFailure = plan.Hold
+				if outcome, err := deployTarget(mustHost(t, w), target); err != nil || outcome.Result != ResultHeld {
+					t.Fatalf("it ends as %q: %s %v", outcome.Result, outcome.Reason, err)
+				}
+				edit.do(w)
+				w.s.sick["next"] = false
+				s := failed
+				commit := next(&s)
+				target = s.target(commit, w)
+				ends := func(w *world, where string) {
+					h, err := goOn(w, target)
+					if err != nil {
+						t.Fatalf("%s: %v", where, err)
+					}
+					mustDrift(t, mustHost(t, w))
+					list, err := readAllKept(h.State)
+					if err != nil || edit.kept != "" && (len(list) != 1 || string(list[0].Content) != edit.kept) {
+						t.Errorf("%s: kept is %+v, %v", where, list, err)
+					}
+				}
+				rng := rand.New(rand.NewPCG(1, 2))
+				live := w.clone()
+				live.hook(func(effect string) {
+					ends(live.clone(), "killed before "+effect)
+					cut := live.clone()
+					if err := cut.powerCut(rng); err != nil {
+						t.Fatal(err)
+					}
+					ends(cut, "power cut before "+effect)
+				})
+				ends(live, "undisturbed")
+			})
+		}
+	}
+}
+
+// goOn is a daemon that starts on a host and follows a commit until it is good.
+func goOn(w *world, target *plan.Target) (*Host, error) {
+	h, err := w.host()
+	if err != nil {
+		return nil, err
+	}
+	if watch, err := h.Recover(context.Background()); err != nil {
+		return nil, err
+	} else if watch {
+		_, err = h.watch(context.Background())
+		return h, err
+	}
+	if h.Open == nil && h.Ledger.Good.Commit == target.Commit {
+		return h, nil
+	}
+	outcome, err := deployTarget(h, target)
+	if err == nil && outcome.Result != ResultGood {
+		err = fmt.Errorf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	return h, err
 }

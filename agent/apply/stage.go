@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -28,28 +29,48 @@ type Missing struct{ What string }
 // Error names what is missing.
 func (m *Missing) Error() string { return m.What + " is not there yet" }
 
-// Prepare works out the moves that lead from what stood there before to what
-// shall stand there, without touching anything. Prior is what an attempt that
-// this one overtakes has moved, nil when there is none. The error joins all
-// that stands in the way; errors.As finds a *Missing in it.
-func Prepare(accounts Accounts, before Seen, after map[string]plan.Path, prior []Move) ([]Move, error) {
+// Prepare works out the moves that lead from what stands there now to what shall
+// stand there, without touching anything. Prior is what an open attempt that this
+// one overtakes has moved, nil when there is none: what stood there before that is
+// what the moves can be taken back to. The error joins all that stands in the way;
+// errors.As finds a *Missing in it.
+func Prepare(accounts Accounts, now Seen, after map[string]plan.Path, prior []Move) ([]Move, error) {
 	overtaken := map[string]Move{}
 	for _, m := range prior {
 		overtaken[m.Path] = m
 	}
 	var moves []Move
 	var errs []error
-	for _, step := range steps(before.Paths, after, overtaken) {
-		m := Move{Path: step.Path, Before: step.From, After: step.To, BeforeID: before.IDs[step.Path]}
-		if old, ok := overtaken[step.Path]; ok {
-			m = succeed(old, step.To)
+	for _, step := range steps(rewind(now.Paths, prior), after, overtaken) {
+		m := Move{Path: step.Path, Before: step.From, After: step.To, BeforeID: now.IDs[step.Path]}
+		old, over := overtaken[step.Path]
+		if over {
+			m = succeed(old, step.To, now.IDs[step.Path])
 		}
-		if err := m.resolve(accounts); err != nil {
+		err := m.resolve(accounts)
+		if over && err == nil {
+			err = m.fits(now.Paths[step.Path].Kind)
+		}
+		if err != nil {
 			errs = append(errs, fmt.Errorf("cannot stage %q: %w", m.Path, err))
 		}
 		moves = append(moves, m)
 	}
 	return moves, errors.Join(errs...)
+}
+
+// rewind is what stood there before an open attempt.
+func rewind(now map[string]plan.Path, prior []Move) map[string]plan.Path {
+	if len(prior) == 0 {
+		return now
+	}
+	before := maps.Clone(now)
+	for _, m := range prior {
+		if delete(before, m.Path); m.Before.Kind != plan.Absent {
+			before[m.Path] = m.Before
+		}
+	}
+	return before
 }
 
 // steps are the differences between the two states, and every path that an
@@ -71,11 +92,12 @@ func steps(before, after map[string]plan.Path, overtaken map[string]Move) []plan
 }
 
 // succeed carries a move of an overtaken attempt over to the one that overtakes
-// it: what stood there before the first of them is what a revert goes back to.
-func succeed(old Move, after plan.Path) Move {
+// it: what stood there before the first of them is what a revert goes back to. What
+// somebody else has put there since is replaced as if it were the attempt's own.
+func succeed(old Move, after plan.Path, at ID) Move {
 	m := Move{Path: old.Path, Before: old.Before, BeforeID: old.BeforeID, After: after, Over: true, Old: old.Old, OldDir: old.makesDirectory()}
 	switch {
-	case after == old.After && !old.Back:
+	case after == old.After && !old.Back && old.Settled(at):
 		m.AfterID, m.Stays = old.AfterID, true
 		return m
 	case after == old.Before:
@@ -84,7 +106,23 @@ func succeed(old Move, after plan.Path) Move {
 	if !old.AfterID.none() {
 		m.Old = append(slices.Clone(m.Old), old.AfterID)
 	}
+	if !at.none() && !m.isOld(at) && at != m.BeforeID {
+		m.Old = append(slices.Clone(m.Old), at)
+	}
 	return m
+}
+
+// fits reports whether what stands there now, where an overtaken attempt has been,
+// can be replaced in one step.
+func (m *Move) fits(now plan.Kind) error {
+	directory := m.After.Kind == plan.Directory || m.removesDirectory()
+	switch {
+	case now == plan.Absent || directory == (now == plan.Directory):
+		return nil
+	case now == plan.Other:
+		return errors.New("a device, socket or pipe stands there")
+	}
+	return fmt.Errorf("a %s stands there by now: move it away on the host", now)
 }
 
 func (m *Move) resolve(accounts Accounts) error {
@@ -166,7 +204,7 @@ func Stage(disk FS, moves []Move, content func(digest string) ([]byte, error)) e
 func (m *Move) stage(dir Dir, content func(string) ([]byte, error)) error {
 	name := path.Base(m.Path)
 	if m.After.Kind == plan.Directory {
-		if m.Before.Kind == plan.Directory || m.Stays {
+		if m.Before.Kind == plan.Directory && !m.Over {
 			return nil
 		}
 		if _, err := dir.Mkdir(name, m.AfterAttr); !errors.Is(err, fs.ErrExist) {
