@@ -38,6 +38,9 @@ func (h *Host) deploy(ctx context.Context, w wanted, n now) (Outcome, error) {
 // begin does everything that may fail without a trace: it works out the steps,
 // stages the files, and records the intent, which is its last act.
 func (h *Host) begin(ctx context.Context, w wanted, n *now) (plan.Plan, error) {
+	if h.goesDown(ctx) {
+		return plan.Plan{}, errGoesDown
+	}
 	h.keepUp(w.to)
 	p := plan.Diff(n.state, w.to, nil)
 	suspect, err := h.suspects(ctx, p, w.to, n)
@@ -368,6 +371,9 @@ func (h *Host) judge(ctx context.Context, e Evidence) (Outcome, error) {
 	}
 	e.Details = h.redactor.redact(e.Details, h.Open.Secret)
 	verdict := Decide(e)
+	if verdict != Keep && verdict != Wait && h.goesDown(context.WithoutCancel(ctx)) {
+		return Outcome{}, h.leave(e.Reason)
+	}
 	h.Log.Info("verdict", "commit", h.Open.Commit, "attempt", h.Open.Number, "verdict", verdict, "reason", e.Reason, "evidence", e.Details)
 	switch verdict {
 	case Keep:

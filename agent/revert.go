@@ -257,6 +257,9 @@ func (h *Host) verifyChecks(ctx context.Context, a *Attempt) []string {
 
 // hold stops acting: the host could not be put back by itself.
 func (h *Host) hold(cause error) (Outcome, error) {
+	if h.goesDown(context.Background()) {
+		return Outcome{}, h.leave(cause.Error())
+	}
 	h.Log.Error("holding: the host could not be put back", "commit", h.Open.Commit, "err", cause)
 	reason := "the revert failed: " + cause.Error()
 	if h.Open.phase == PhaseRevert && h.Open.tries < maxTries || h.Open.phase == PhaseUndo && h.Open.tries < maxTries {

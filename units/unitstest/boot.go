@@ -2,9 +2,21 @@ package unitstest
 
 import "evenkeel/units"
 
+// GoDown begins a shutdown: the units that are named are stopped first, and no unit is
+// started any more until the host boots.
+func (s *Systemd) GoDown(names ...string) error {
+	for _, name := range names {
+		if _, err := s.run(units.Stop, name); err != nil {
+			return err
+		}
+	}
+	s.down = true
+	return nil
+}
+
 // PowerOff ends all processes. Every call fails until the host boots.
 func (s *Systemd) PowerOff() {
-	s.off, s.booting = true, false
+	s.off, s.down, s.booting = true, false, false
 	s.queued, s.loaded, s.edges = nil, nil, nil
 }
 

@@ -23,6 +23,9 @@ func (s *Systemd) System(ctx context.Context) (units.System, error) {
 	if s.booting {
 		state = "starting"
 	}
+	if s.down {
+		state = "stopping"
+	}
 	return units.System{State: state, Version: s.version}, nil
 }
 

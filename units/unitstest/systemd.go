@@ -55,6 +55,7 @@ type Systemd struct {
 
 	lib     *library // of this call; nil when it must be found anew
 	off     bool
+	down    bool // on the way to off
 	booting bool
 	queued  []*job // the boot's transaction, between BootBegin and BootFinish
 	serial  uint64 // of invocations and processes, never used twice
@@ -215,6 +216,9 @@ func (s *Systemd) Run(ctx context.Context, verb units.Verb, name string) (string
 
 func (s *Systemd) run(verb units.Verb, name string) (string, error) {
 	u := s.get(name)
+	if s.down && verb != units.Stop {
+		return "", errors.New("the transaction is destructive: poweroff.target has a start job queued")
+	}
 	if verb == units.Reload {
 		return s.reload(u)
 	}
