@@ -156,7 +156,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Boot: h.Boot, Since: h.Now(), After: w.to, Leaves: w.leaves, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret, Quiet: w.target.Quiet,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
-		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.foreignDropIns(w.target.Services, w.owned),
+		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.knownDropIns(w),
 		Made: w.target.Made, cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {
