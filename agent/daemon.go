@@ -75,6 +75,7 @@ type daemon struct {
 	warnings   []string
 	candidate  *candidate // newer than the attempt that is watched
 	passedOver string     // key of a candidate that could not overtake it
+	hitch      hitch      // what keeps a correction from beginning
 	failures   int        // of the source, in a row
 	unfetched  source.Tip // what could be seen and not be fetched
 	facts      manifest.Facts

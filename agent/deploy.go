@@ -28,6 +28,11 @@ func (h *Host) deploy(ctx context.Context, w wanted, n now) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	return h.carryThrough(ctx, p, n)
+}
+
+// carryThrough is what follows once an attempt has begun.
+func (h *Host) carryThrough(ctx context.Context, p plan.Plan, n now) (Outcome, error) {
 	// From the first effect on the attempt runs to its end: a shutdown waits.
 	if err := h.carryOut(context.WithoutCancel(ctx), h.Open, p, n); err != nil {
 		return h.judge(ctx, h.blame(context.WithoutCancel(ctx), err))

@@ -378,7 +378,7 @@ var mutants = []mutant{
 	{
 		name:  "corrections go past a package manager",
 		by:    "./agent ^TestCorrectionNeverGoesPastAPackageManager$",
-		edits: []edit{{"agent/correct.go", "	if held := d.locks.look(d.host.Now()); held != nil {\n		return held.String()\n	}\n", ""}},
+		edits: []edit{{"agent/correct_daemon.go", "	if held := d.locks.look(d.host.Now()); held != nil {\n		return held.String()\n	}\n", ""}},
 	},
 	{
 		name:  "corrections that could not begin count",
