@@ -139,6 +139,28 @@ func (h *Host) correction(d drift, content map[string][]byte) wanted {
 	}
 }
 
+// comesFirst reports whether drift is to be corrected before a commit begins: something is
+// gone that the commit asks for as well. Where it asks for what stands on the host, or for
+// something else than the good commit, somebody may have helped himself by hand, and have
+// pushed the same or better since: back and forth would be the worst of it.
+func (d drift) comesFirst(t *plan.Target) bool {
+	gone := false
+	for _, x := range d.corrections() {
+		if x.step.Path == "" {
+			continue // a unit
+		}
+		switch asked := t.State.Paths[x.Name]; {
+		case asked == x.step.From:
+			return false
+		case x.step.From.Kind == plan.Absent:
+			gone = true
+		case asked != x.step.To:
+			return false
+		}
+	}
+	return gone
+}
+
 // finishCorrection ends an attempt that put the good commit right. The good commit is
 // what it was. It may run twice.
 func (h *Host) finishCorrection() error {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"evenkeel/agent/manifest"
+	"evenkeel/agent/plan"
 	"evenkeel/agent/source"
 )
 
@@ -51,6 +52,31 @@ func (d *daemon) checkDrift(ctx context.Context) Outcome {
 	d.goesOn()
 	d.lookout.again(0)
 	return outcome
+}
+
+// correctFirst puts right what drifted before a commit begins, where a file is gone. The way
+// back from the commit leads to what stood there before it: to a service without its file.
+// A pass ends with it when the correction is still open.
+func (d *daemon) correctFirst(ctx context.Context, t *plan.Target) (Outcome, bool) {
+	h := d.host
+	if h.Open != nil || h.Ledger.Hold != nil || h.Ledger.Machine != d.machine {
+		return Outcome{}, false
+	}
+	found, err := h.findDrift(ctx)
+	if err != nil || !found.comesFirst(t) || d.hitch.left(found.correctedNames(), h.Now()) > 0 {
+		return Outcome{}, false // what cannot be looked at is told of by the look of its own
+	}
+	outcome, err := d.correct(ctx, found)
+	if err != nil {
+		d.thwarted(found, err) // the commit may be what mends it
+		return Outcome{}, false
+	}
+	if outcome.Result == ResultCorrected {
+		d.goesOn()
+		d.log.Info("corrected", "what", outcome.Reason)
+	}
+	d.lookout.again(0)
+	return outcome, h.Open != nil
 }
 
 // driftPatience is how long a correction waits for somebody to end.

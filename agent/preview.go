@@ -195,6 +195,7 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	if err := h.addUnlisted(ctx, &w, &n); err != nil {
 		return err
 	}
+	p.Waiting = append(p.Waiting, h.hindered(w, n)...)
 	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
 		for _, doubt := range d.doubts(c, w) {
 			p.Asks = append(p.Asks, doubt.reason)
