@@ -75,7 +75,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		}
 		return nil, failed(err)
 	}
-	d.warnings = asText(reply.Target.Warnings)
+	d.warnings, d.sysctls = asText(reply.Target.Warnings), manifest.SysctlNames(reply.Target)
 	if !newest.past {
 		d.tellCommit(reply)
 	}
