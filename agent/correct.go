@@ -10,9 +10,7 @@ import (
 	"time"
 
 	"evenkeel/agent/apply"
-	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
-	"evenkeel/agent/source"
 )
 
 // A correction is an attempt at the good commit: the same steps, record, checks and
@@ -131,18 +129,36 @@ func (l *Ledger) blameFor(a *Attempt, reason, evidence string, now time.Time) {
 // correction is what a correction wants: the good commit, but for what is left alone.
 func (h *Host) correction(d drift, content map[string][]byte) wanted {
 	good := h.Ledger.Good
-	w := wanted{
+	return wanted{
 		target: &plan.Target{
 			Commit: good.Commit, Roles: h.Ledger.Roles, State: good.State, Content: content,
 			Services: good.Services, Secret: good.Secret, Made: good.Made,
 		},
 		digest: good.Digest, key: h.Ledger.Key, subject: good.Subject, signer: good.Signer,
-		to: d.to, owned: h.owned(), found: h.found(),
+		to: d.to, owned: h.owned(), found: h.found(), corrects: d.correctedNames(),
 	}
+}
+
+// comesFirst reports whether drift is to be corrected before a commit begins: something is
+// gone that the commit asks for as well. Where it asks for what stands on the host, or for
+// something else than the good commit, somebody may have helped himself by hand, and have
+// pushed the same or better since: back and forth would be the worst of it.
+func (d drift) comesFirst(t *plan.Target) bool {
+	gone := false
 	for _, x := range d.corrections() {
-		w.corrects = append(w.corrects, x.Name)
+		if x.step.Path == "" {
+			continue // a unit
+		}
+		switch asked := t.State.Paths[x.Name]; {
+		case asked == x.step.From:
+			return false
+		case x.step.From.Kind == plan.Absent:
+			gone = true
+		case asked != x.step.To:
+			return false
+		}
 	}
-	return w
+	return gone
 }
 
 // finishCorrection ends an attempt that put the good commit right. The good commit is
@@ -196,84 +212,6 @@ func someOf(names []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(names[:few], ", "), len(names)-few)
 }
 
-// checkDrift is a look at the host as a whole, and the correction of what may be
-// corrected. The outcome is empty when nothing was done.
-func (d *daemon) checkDrift(ctx context.Context) Outcome {
-	h := d.host
-	if !h.recovered || h.Open != nil || h.Ledger.Machine != d.machine {
-		return Outcome{}
-	}
-	found, err := h.findDrift(ctx)
-	if err != nil {
-		d.driftUnknown(err)
-		return Outcome{}
-	}
-	if d.told != "" {
-		d.locks.look(h.Now()) // somebody may have finished, and have put right himself what drifted
-	}
-	d.tellDrift(found.list)
-	if len(found.corrections()) == 0 || h.Ledger.Hold != nil {
-		d.told = ""
-		return Outcome{}
-	}
-	d.calm.begin()
-	if reason := d.notCalm(ctx); reason != "" {
-		return d.correctLater(reason)
-	}
-	outcome, err := d.correct(ctx, found)
-	if err != nil {
-		// Nothing was touched, or the attempt is open and the next pass ends it.
-		d.driftUnknown(err)
-		d.lookout.again(driftPatience)
-		return Outcome{}
-	}
-	d.told = ""
-	d.lookout.again(0)
-	return outcome
-}
-
-// driftPatience is how long a correction that could not begin waits.
-const driftPatience = 5 * time.Second
-
-// correctLater ends a look whose corrections wait for somebody.
-func (d *daemon) correctLater(reason string) Outcome {
-	if reason != d.told {
-		d.log.Info("drift is not corrected yet", "waiting", reason)
-		d.told = reason
-		d.writeStatus()
-	}
-	d.lookout.again(driftPatience)
-	return Outcome{}
-}
-
-// notCalm is notQuiet for corrections. They never go past the lock of a package manager,
-// which a commit does in the end: no correction is what mends a package that hangs.
-func (d *daemon) notCalm(ctx context.Context) string {
-	if held := d.locks.look(d.host.Now()); held != nil {
-		return held.String()
-	}
-	return d.notQuiet(ctx, &d.calm)
-}
-
-// correct puts right what drifted. What it needs comes from the good commit first,
-// which takes a while.
-func (d *daemon) correct(ctx context.Context, found drift) (Outcome, error) {
-	content, err := d.goodContent(ctx, found)
-	if err != nil {
-		return Outcome{}, err
-	}
-	// Rendering may have taken its time: people, and package managers, come in between.
-	// The host looks for the former once more itself.
-	if held := d.locks.look(d.host.Now()); held != nil {
-		return d.correctLater(held.String()), nil
-	}
-	found, outcome, err := d.host.correct(ctx, content)
-	if outcome.Result != ResultCorrected {
-		d.tellDrift(found.list)
-	}
-	return outcome, err
-}
-
 // correct looks once more, and brings what drifted back in one attempt. The outcome is
 // empty when nothing is left to do.
 func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, Outcome, error) {
@@ -303,10 +241,7 @@ func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, O
 	}
 	var outcome Outcome
 	if err = h.keepDrifted(found); err == nil {
-		for _, x := range found.corrections() {
-			h.Log.Info("correct", "name", x.Name, "drift", x.How)
-		}
-		outcome, err = h.deploy(ctx, w, found.now)
+		outcome, err = h.putRight(ctx, w, found)
 	}
 	if err != nil && h.Open == nil { // nothing was touched, such as on a disk that is full
 		h.Ledger.uncount(w.corrects, counted)
@@ -315,59 +250,17 @@ func (h *Host) correct(ctx context.Context, content map[string][]byte) (drift, O
 	return found, outcome, err
 }
 
-// goodContent gives the bytes of the files that are to be put back. They are not kept
-// anywhere: the good commit is rendered again from the clone. Where only owner or mode
-// changed, the bytes are still there.
-func (d *daemon) goodContent(ctx context.Context, found drift) (map[string][]byte, error) {
-	content, missing := map[string][]byte{}, map[string]string{}
+// putRight carries out a correction. It is said once it begins: on a disk that is full it
+// may be tried for hours.
+func (h *Host) putRight(ctx context.Context, w wanted, found drift) (Outcome, error) {
+	p, err := h.begin(ctx, w, &found.now)
+	if err != nil {
+		return Outcome{}, err
+	}
 	for _, x := range found.corrections() {
-		digest := x.step.To.Digest
-		if digest == "" {
-			continue
-		}
-		if x.step.From.Digest == digest {
-			if data, err := d.host.readOriginal(x.Name); err == nil && d.host.index.Key.Digest(data) == digest {
-				content[digest] = data
-				continue
-			}
-		}
-		missing[digest] = x.Name
+		h.Log.Info("correct", "name", x.Name, "drift", x.How)
 	}
-	if len(missing) == 0 {
-		return content, nil
-	}
-	reply, err := d.renderGood(ctx)
-	if err != nil {
-		return nil, err
-	}
-	d.host.redactor.learn(reply.Target.Words)
-	for digest, name := range missing {
-		data, same := reply.Target.Content[digest]
-		if !same {
-			return nil, fmt.Errorf("cannot correct %q: the good commit gives something else for it now, because a label or fact of this host changed", name)
-		}
-		content[digest] = data
-	}
-	return content, nil
-}
-
-// renderGood renders the good commit from the clone.
-func (d *daemon) renderGood(ctx context.Context) (RenderReply, error) {
-	good := d.host.Ledger.Good
-	facts, err := d.collectFacts(ctx)
-	if err != nil {
-		return RenderReply{}, err
-	}
-	if err := d.readTrust(); err != nil {
-		return RenderReply{}, err
-	}
-	d.keys = d.keyring.look(d.cfg)
-	reply, err := d.renderPast(ctx, seen{tip: source.Tip{Commit: good.Commit}, from: d.origins, past: true}, facts)
-	var problems manifest.Problems
-	if problems = reply.Problems; err == nil && len(problems) > 0 {
-		err = fmt.Errorf("cannot render the good commit %.12s once more: %s", good.Commit, summary(problems))
-	}
-	return reply, err
+	return h.carryThrough(ctx, p, found.now)
 }
 
 // watchedPaths are all paths whose change may be drift: those of the good commit, and

@@ -159,3 +159,42 @@ func TestDiskThatWasFullForAMinuteDoesNotEndCorrections(t *testing.T) {
 		}
 	}
 }
+
+// TestCommitWithWhatSomebodyDidByHandDoesNotFlapBackFirst: only what is gone comes before a
+// commit, and nothing where the commit is about the same places.
+func TestCommitWithWhatSomebodyDidByHandDoesNotFlapBackFirst(t *testing.T) {
+	for name, row := range map[string]struct {
+		tamper func(w *world)
+		next   spec
+		want   bool
+	}{
+		"nothing drifted":                         {func(*world) {}, spec{motd: 2}, false},
+		"a file is gone, the commit is elsewhere": {func(w *world) { w.disk.Delete("/etc/app/app.conf") }, spec{motd: 2, appConf: 1}, true},
+		"a file is gone, the commit changes it":   {func(w *world) { w.disk.Delete("/etc/app/app.conf") }, spec{motd: 1, appConf: 2}, true},
+		"a file is gone, the commit removes it":   {func(w *world) { w.disk.Delete("/etc/app/app.conf") }, spec{motd: 1}, false},
+		"an edit, the commit is elsewhere":        {func(w *world) { w.disk.Overwrite("/etc/app/app.conf", "by hand\n") }, spec{motd: 2, appConf: 1}, false},
+		"an edit that the commit has as well":     {func(w *world) { w.disk.Overwrite("/etc/app/app.conf", "app 2\n") }, spec{motd: 1, appConf: 2}, false},
+		"an edit, and a file that is gone": {func(w *world) {
+			w.disk.Overwrite("/etc/app/app.conf", "by hand\n")
+			w.disk.Delete("/etc/motd")
+		}, spec{motd: 1, appConf: 1, dir: 2}, true},
+		"an edit that the commit has better, and a file that is gone": {func(w *world) {
+			w.disk.Overwrite("/etc/app/app.conf", "by hand\n")
+			w.disk.Delete("/etc/motd")
+		}, spec{motd: 1, appConf: 2}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := keptWorld(t, nil)
+			row.tamper(w)
+			found, err := mustHost(t, w).findDrift(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			next := row.next
+			next.db, next.app, next.dbConf, next.vendorConf, next.deep, next.link, next.dir = 1, 1, 1, 1, 1, 1, max(1, next.dir)
+			if got := found.comesFirst(next.target("next", w)); got != row.want {
+				t.Errorf("it is corrected first: %t", got)
+			}
+		})
+	}
+}

@@ -75,7 +75,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		}
 		return nil, failed(err)
 	}
-	d.warnings = asText(reply.Target.Warnings)
+	d.warnings, d.sysctls = asText(reply.Target.Warnings), manifest.SysctlNames(reply.Target)
 	if !newest.past {
 		d.tellCommit(reply)
 	}
@@ -118,6 +118,9 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	if err := d.host.makeWay(); err != nil {
 		return failed(err)
 	}
+	if outcome, stop := d.correctFirst(ctx, c.target); stop {
+		return outcome
+	}
 	n, err := d.host.observe(ctx, c.target)
 	if err != nil {
 		return d.refuse("", d.host.unfit(c.target, n, err))
@@ -135,6 +138,9 @@ func (d *daemon) act(ctx context.Context, c *candidate) Outcome {
 	}
 	if d.isGood(w, n) {
 		return d.adopt(w)
+	}
+	if hindered := d.host.hindered(w, n); len(hindered) > 0 {
+		return d.wait(hindered...)
 	}
 	d.host.redactor.learn(c.target.Words)
 	if outcome, asks := d.question(c, w); asks {

@@ -73,10 +73,13 @@ type daemon struct {
 	told       string   // what corrections wait for, as the log has it
 	locks      lockWatch
 	warnings   []string
-	candidate  *candidate // newer than the attempt that is watched
-	passedOver string     // key of a candidate that could not overtake it
-	failures   int        // of the source, in a row
-	unfetched  source.Tip // what could be seen and not be fetched
+	candidate  *candidate            // newer than the attempt that is watched
+	passedOver string                // key of a candidate that could not overtake it
+	sysctls    []manifest.SysctlName // that the newest commit sets
+	noSysctls  []string              // what is said of those that the kernel has not
+	hitch      hitch                 // what keeps a correction from beginning
+	failures   int                   // of the source, in a row
+	unfetched  source.Tip            // what could be seen and not be fetched
 	facts      manifest.Facts
 	factsAt    time.Time // when they were collected
 	keyring    keyring
@@ -149,7 +152,7 @@ func newDaemon(cfg Config, opt Options) (*daemon, error) {
 	d.prober = &health.Prober{Manager: opt.Manager, Reach: d.reach}
 	d.host = &Host{
 		Disk: disk, Manager: counting{opt.Manager, d}, State: state, StateDir: cfg.StateDir, Boot: bootID(), Now: time.Now, Log: opt.Log,
-		Phase: d.tell, Create: apply.CreateFiles, Sysctl: apply.Sysctl{Root: "/proc/sys"}, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Corrected: func(kind DriftKind) { d.metrics.Corrected(string(kind)) }, AtOnce: jobsAtOnce, Probation: cfg.Probation, Guard: cfg.Guard.service(),
+		Phase: d.tell, Create: apply.CreateFiles, Sysctl: apply.Sysctl{Root: procSys}, Reverted: func(cause Cause) { d.metrics.Reverted(string(cause)) }, Corrected: func(kind DriftKind) { d.metrics.Corrected(string(kind)) }, AtOnce: jobsAtOnce, Probation: cfg.Probation, Guard: cfg.Guard.service(),
 		Journal: health.Journal, index: apply.Index{Key: key},
 	}
 	d.host.Health = &watching{Prober: d.prober, d: d}

@@ -28,6 +28,11 @@ func (h *Host) deploy(ctx context.Context, w wanted, n now) (Outcome, error) {
 	if err != nil {
 		return Outcome{}, err
 	}
+	return h.carryThrough(ctx, p, n)
+}
+
+// carryThrough is what follows once an attempt has begun.
+func (h *Host) carryThrough(ctx context.Context, p plan.Plan, n now) (Outcome, error) {
 	// From the first effect on the attempt runs to its end: a shutdown waits.
 	if err := h.carryOut(context.WithoutCancel(ctx), h.Open, p, n); err != nil {
 		return h.judge(ctx, h.blame(context.WithoutCancel(ctx), err))
@@ -159,7 +164,7 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		Boot: h.Boot, Since: h.Now(), After: w.to, Leaves: w.leaves, Suspect: suspect, Services: w.target.Services,
 		Owned: w.owned, Found: w.found, Touched: map[string]Touch{}, Secret: w.target.Secret, Quiet: w.target.Quiet,
 		Past: w.past, Guard: h.guardOf(), Probation: max(h.Probation, w.target.Probation), OnFailure: h.onFailure(w.target),
-		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.foreignDropIns(w.target.Services, w.owned),
+		Corrects: w.corrects, Drift: w.target.Drift, DropIns: h.knownDropIns(w),
 		Made: w.target.Made, cameUp: map[string]units.Detail{},
 	}
 	if h.Open != nil {

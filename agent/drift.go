@@ -71,6 +71,14 @@ func (d drift) corrections() []Deviation {
 	return slices.DeleteFunc(slices.Clone(d.list), func(x Deviation) bool { return !x.Corrected() })
 }
 
+func (d drift) correctedNames() []string {
+	var names []string
+	for _, x := range d.corrections() {
+		names = append(names, x.Name)
+	}
+	return names
+}
+
 // findDrift compares the host with the good commit. A host without one has no drift,
 // and neither has one that is on its way to another.
 func (h *Host) findDrift(ctx context.Context) (drift, error) {

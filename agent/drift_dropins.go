@@ -31,6 +31,21 @@ func (h *Host) foreignDropIns(services map[string]plan.Service, owned map[string
 	return list
 }
 
+// knownDropIns are those of foreignDropIns that a commit takes as they are: of a service
+// that it brings all that are there, else those that the good commit knew, and originals
+// that come back. One that somebody added since stays drift.
+func (h *Host) knownDropIns(w wanted) []string {
+	list, good := h.foreignDropIns(w.target.Services, w.owned), h.Ledger.Good
+	if good == nil || good.DropIns == nil {
+		return list
+	}
+	return slices.DeleteFunc(list, func(p string) bool {
+		_, old := good.Services[strings.TrimSuffix(path.Base(path.Dir(p)), ".d")]
+		_, back := w.to.Paths[p]
+		return old && !slices.Contains(good.DropIns, p) && !(back && h.owns(p))
+	})
+}
+
 // driftOfDropIns lists the drop-ins that somebody added since the good commit. They are
 // told of and stay: no commit ever owned them.
 func (h *Host) driftOfDropIns(good *Good, d *drift) {

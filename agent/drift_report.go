@@ -52,8 +52,8 @@ func (d *daemon) tellDrift(list []Deviation) {
 	shown = shown[:len(shown)-more]
 	same := false
 	d.board.change(func(s *Status) {
-		same = slices.Equal(s.Drift, shown) && s.DriftMore == more && s.DriftFault == "" && !beside
-		s.Drift, s.DriftMore, s.DriftFault = shown, more, ""
+		same = slices.Equal(s.Drift, shown) && s.DriftMore == more && s.DriftFault == d.hitch.fault && !beside
+		s.Drift, s.DriftMore, s.DriftFault = shown, more, d.hitch.fault
 	})
 	if !same {
 		d.writeStatus()

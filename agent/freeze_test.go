@@ -331,3 +331,41 @@ func TestDirectoryInPlaceOfAFrozenFileRefusesNoCommit(t *testing.T) {
 		t.Errorf("a commit that asks for another file has the problems %+v", problems)
 	}
 }
+
+// TestCommitWaitsForAFileThatItsServiceCannotDoWithout: the file was deleted, and stays so.
+// The commit was rejected, and the way back from it held the host with the service down.
+func TestCommitWaitsForAFileThatItsServiceCannotDoWithout(t *testing.T) {
+	const unit = "/etc/systemd/system/app.service"
+	for name, row := range map[string]struct {
+		deleted string
+		next    spec
+		want    string
+	}{
+		"its unit file":                     {unit, spec{app: 1, appConf: 2}, unit},
+		"its unit file, which comes anew":   {unit, spec{app: 2, appConf: 1}, ""},
+		"what it can do without":            {"/etc/app/app.conf", spec{app: 2, appConf: 1}, ""},
+		"another service's file":            {unit, spec{app: 1, appConf: 1, vendorConf: 2}, ""},
+		"its own, and one that it requires": {unit, spec{app: 1, appConf: 1, dbConf: 2}, unit},
+		"the file of one that is restarted": {"/etc/systemd/system/db.service", spec{app: 1, appConf: 1, dbConf: 2}, "/etc/systemd/system/db.service"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, _ := frozenWorld(t)
+			w.disk.Delete(row.deleted)
+			next := row.next
+			next.db, next.motd, next.deep, next.link, next.dir = 1, 1, 1, 1, 1
+			next.dbConf, next.vendorConf = max(next.dbConf, 1), max(next.vendorConf, 1)
+			h, target := mustHost(t, w), next.target("next", w)
+			n, err := h.observe(t.Context(), target)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := h.hindered(h.complete(target, "digest", "key", n), n)
+			switch {
+			case row.want == "" && len(found) > 0, row.want != "" && len(found) != 1:
+				t.Errorf("it waits for %q", found)
+			case row.want != "" && !strings.HasPrefix(found[0], row.want+", without which "):
+				t.Errorf("it waits for %q", found[0])
+			}
+		})
+	}
+}

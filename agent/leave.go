@@ -1,11 +1,13 @@
 package agent
 
 import (
+	"fmt"
 	"maps"
 	"path"
 	"slices"
 
 	"evenkeel/agent/plan"
+	"evenkeel/units"
 )
 
 // A commit changes what it asks for anew. What drifted elsewhere and is not to be
@@ -125,6 +127,37 @@ func (w *wanted) readWhatIsLeft(n now) {
 			}
 		}
 	}
+}
+
+// hindered lists what a commit waits for: files that are gone, are left so, and without
+// which a unit cannot run that it starts, restarts or reloads. It would fail through no
+// fault of its own, and the way back from it as well.
+func (h *Host) hindered(w wanted, n now) []string {
+	if len(w.leaves.Paths) == 0 {
+		return nil
+	}
+	why := "the repository says drift: report or ignore"
+	if h.isFrozen() {
+		why = "the host is frozen"
+	}
+	var list []string
+	for _, step := range plan.Diff(n.state, w.to, nil).Steps() {
+		if step.Verb == units.Stop {
+			continue
+		}
+		for _, r := range w.target.Reads[step.Unit] {
+			if _, left := w.leaves.Paths[r.Path]; left && r.Must && isGone(w.to.Paths[r.Path]) && !(r.Path == maskOf(step.Unit) && behindMask(step.Unit) != "") {
+				list = append(list, fmt.Sprintf("%s, without which %s cannot %s: it was taken away, and %s", r.Path, step.Unit, step.Verb, why))
+			}
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// isGone reports whether no unit can read what stands somewhere.
+func isGone(at plan.Path) bool {
+	return at.Kind == plan.Absent || at.Kind == plan.Directory || isMask(at)
 }
 
 // asked is what the commit of an attempt asks for, also where it left drift alone: what

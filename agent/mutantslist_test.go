@@ -266,6 +266,16 @@ var mutants = []mutant{
 		by:    "./agent/apply ^TestForeignWritesAreNeverLost$",
 		edits: []edit{{"agent/apply/moves.go", "		return setAside(dir, name)\n", "		return dir.Remove(name)\n"}},
 	},
+	{
+		name:  "what is moved aside takes the place of what was moved aside before",
+		by:    "./agent/apply ^TestSecondEditThatIsMovedAsideLeavesTheFirst$",
+		edits: []edit{{"agent/apply/aside.go", "dir.Rename(name, foreign(name, n))", "dir.Replace(name, foreign(name, n))"}},
+	},
+	{
+		name:  "tmpfiles.d touches evenkeel's own",
+		by:    "./agent/manifest ^TestGolden",
+		edits: []edit{{"agent/manifest/load.go", "	b.tmpfiles()\n", ""}},
+	},
 
 	// The children.
 	{
@@ -378,7 +388,22 @@ var mutants = []mutant{
 	{
 		name:  "corrections go past a package manager",
 		by:    "./agent ^TestCorrectionNeverGoesPastAPackageManager$",
-		edits: []edit{{"agent/correct.go", "	if held := d.locks.look(d.host.Now()); held != nil {\n		return held.String()\n	}\n", ""}},
+		edits: []edit{{"agent/correct_daemon.go", "	if held := d.locks.look(d.host.Now()); held != nil {\n		return held.String()\n	}\n", ""}},
+	},
+	{
+		name:  "a correction that cannot begin is tried as often as before",
+		by:    "./agent ^TestCorrectionOnAFullDiskIsTriedLessAndLess$",
+		edits: []edit{{"agent/hitch.go", "		x.wait = min(2*x.wait, hitchMost)\n", "		x.wait = hitchFirst\n"}},
+	},
+	{
+		name:  "a commit takes foreign drop-ins for old ones",
+		by:    "./agent ^TestDropInByHandIsToldOfAfterTheNextCommitToo$",
+		edits: []edit{{"agent/drift_dropins.go", "	if good == nil || good.DropIns == nil {\n		return list\n", "	if true {\n		return list\n"}},
+	},
+	{
+		name:  "a commit restarts a service without its file",
+		by:    "./agent ^TestCommitWaitsForAFileThatItsServiceCannotDoWithout$",
+		edits: []edit{{"agent/leave.go", "left && r.Must && isGone(", "left && false && isGone("}},
 	},
 	{
 		name:  "corrections that could not begin count",

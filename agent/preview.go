@@ -175,7 +175,7 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	if r, rejected := h.Ledger.IsRejected(t.Commit, c.digest); rejected {
 		p.Rejected = r.Reason
 	}
-	p.Roles, p.Warnings = t.Roles, asText(t.Warnings)
+	p.Roles, p.Warnings = t.Roles, slices.Concat(asText(t.Warnings), missingSysctls(apply.Sysctl{Root: procSys}, manifest.SysctlNames(t)))
 	n, err := h.observe(ctx, t)
 	problems := h.clashes(t, n)
 	if err != nil {
@@ -195,6 +195,7 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	if err := h.addUnlisted(ctx, &w, &n); err != nil {
 		return err
 	}
+	p.Waiting = append(p.Waiting, h.hindered(w, n)...)
 	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
 		for _, doubt := range d.doubts(c, w) {
 			p.Asks = append(p.Asks, doubt.reason)

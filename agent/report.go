@@ -55,6 +55,7 @@ func (d *daemon) report(o Outcome) {
 	d.fillFromLedger()
 	d.fillUnits()
 	d.fillPackageFiles()
+	d.tellSysctls()
 	d.metrics.Standing(metrics.Standing{
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,
 		Waiting: o.Result == ResultWaiting, Held: d.host.Ledger.Hold != nil,
@@ -220,7 +221,7 @@ func (d *daemon) writeStatus() {
 	s.Paused, s.Frozen = d.host.pause().status(), d.host.freeze().status()
 	d.metrics.Paused(s.Paused.since())
 	d.metrics.Frozen(s.Frozen.since())
-	s.Warnings = slices.Concat(d.warnings, d.keys.Faults, d.aside(), d.unserved.list(), d.lookout.faults())
+	s.Warnings = slices.Concat(d.warnings, d.noSysctls, d.keys.Faults, d.aside(), d.unserved.list(), d.lookout.faults())
 	if err := WriteStatus(StatusFile, s); err != nil {
 		d.log.Warn("the status is not written", "err", err)
 	}

@@ -22,9 +22,14 @@ import (
 type Sysctl interface {
 	// Read gives the values of keys, which may be patterns, as far as they are there.
 	Read(keys []string) map[string]string
+	// Names lists what is in a directory, "." being the top.
+	Names(dir string) []string
 	// Write has the kernel take values; the error names those that it does not take.
 	Write(ctx context.Context, values map[string]string) error
 }
+
+// procSys is where they are on a host.
+const procSys = "/proc/sys"
 
 // noteSysctl records in a new attempt what the values are that it may change. One that
 // overtakes another goes by what that found, in the same boot.
@@ -152,4 +157,31 @@ func sysctlText(values map[string]string) string {
 		words = append(words, key+"="+values[key])
 	}
 	return strings.Join(words, ", ")
+}
+
+// missingSysctls are warnings about values that the kernel has not got. That is no fault of
+// the commit: a value may come with a module or an interface.
+func missingSysctls(s Sysctl, names []manifest.SysctlName) []string {
+	var lines []string
+	for _, name := range names {
+		if warning, missing := name.Missing(s.Names); missing {
+			lines = append(lines, warning.String())
+		}
+	}
+	return lines
+}
+
+// tellSysctls looks for such values at the end of each pass, when the modules of the commit
+// are loaded, and says of each once that it is missing.
+func (d *daemon) tellSysctls() {
+	if d.host.Sysctl == nil {
+		return
+	}
+	told := d.noSysctls
+	d.noSysctls = missingSysctls(d.host.Sysctl, d.sysctls)
+	for _, line := range d.noSysctls {
+		if !slices.Contains(told, line) {
+			d.log.Warn("a value of the kernel is not set", "warning", line)
+		}
+	}
 }

@@ -4,8 +4,12 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"path"
+	"slices"
+	"strings"
 	"testing"
 
+	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 )
 
@@ -33,6 +37,18 @@ func (k *kernel) Write(_ context.Context, values map[string]string) error {
 		k.values[key] = value
 	}
 	return nil
+}
+
+// Names lists what is in a directory of them.
+func (k *kernel) Names(dir string) []string {
+	var names []string
+	for key := range k.values {
+		if rest, below := strings.CutPrefix(path.Join("/", key), strings.TrimSuffix(path.Join("/", dir), "/")+"/"); below {
+			name, _, _ := strings.Cut(rest, "/")
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 const forward, martians = "net/ipv4/ip_forward", "net/ipv4/conf/all/log_martians"
@@ -185,5 +201,28 @@ func TestValueThatAPersonAddedToAFileIsNotEvenkeels(t *testing.T) {
 	h, outcome := deploySysctl(t, w, k, with("two", "# two\n"), nil)
 	if want := map[string]string{forward: "0"}; outcome.Result != ResultGood || k.values[forward] != "1" || !maps.Equal(h.Ledger.Sysctl, want) {
 		t.Errorf("it ends as %q: %s; the values are %v, the ledger has %v", outcome.Result, outcome.Reason, k.values, h.Ledger.Sysctl)
+	}
+}
+
+// TestTypoInTheNameOfAKernelValueIsToldOf: systemd-sysctl passes over it, and the commit was
+// good without a word.
+func TestTypoInTheNameOfAKernelValueIsToldOf(t *testing.T) {
+	k := &kernel{values: map[string]string{forward: "0", martians: "0"}}
+	target := sysctlTarget(newWorld(plainScenario()), "one", "net.ipv4.ip_fowrard = 1\nnet/ipv4/ip_forward=1\n-net.ipv4.ip_frward = 1\n"+
+		"net.ipv5.ip_forward = 1\nnet.ipv4.conf.eth7.log_martians = 1\nnet.ipv4.conf.*.log_martians = 1\nfs.nr_open = 5\n# a comment\nnet.ipv4.conf.all.log_martians = 1\n")
+	target.Origin["/etc/sysctl.d/a.conf"] = plan.Place{File: "a.conf", Line: 1}
+	const says = ": the kernel of this host has no such value now, so the line sets nothing "
+	want := []string{
+		"a.conf:1: net.ipv4.ip_fowrard" + says + `(did you mean "ip_forward"?)`,
+		"a.conf:4: net.ipv5.ip_forward" + says + `(did you mean "ipv4"?)`,
+		"a.conf:5: net.ipv4.conf.eth7.log_martians" + says + "(there is no interface eth7; systemd-udevd sets it when that comes)",
+		"a.conf:7: fs.nr_open" + says + `(it may come with a module; a "-" before the name says that it may be missing)`,
+	}
+	if got := missingSysctls(k, manifest.SysctlNames(target)); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+	target.Secret = map[string]bool{"/etc/sysctl.d/a.conf": true}
+	if got := manifest.SysctlNames(target); len(got) > 0 {
+		t.Errorf("of a secret file %v are told", got)
 	}
 }

@@ -104,6 +104,9 @@ func (d *Definition) QuadletNeeds() []QuadletNeed {
 	return needs
 }
 
+// StartsWithPod reports whether the pod of a container, where it has one, starts it.
+func (d *Definition) StartsWithPod() bool { return d.yes("Container", "StartWithPod", true) }
+
 // QuadletReads gives the absolute paths that the Quadlet file of a service names as what
 // the container reads, as Reads does for systemd's own keys. What is relative is so to
 // the directory in which the file stands.

@@ -12,6 +12,7 @@ const maxArgument = 128 << 10
 type Read struct {
 	Path string // absolute; may hold glob characters or name a directory
 	Why  string // the directive that says so: "EnvironmentFile="
+	Must bool   // without it the unit does not start
 }
 
 // Reads gives the absolute paths that the unit's directives name as its inputs,
@@ -44,6 +45,20 @@ type reader struct {
 	d     *Definition
 	reads []Read
 	seen  map[string]bool
+}
+
+// must adds a path, or the one behind a "-" without which the unit starts all the same.
+func (r *reader) must(value, key string) {
+	p := strings.TrimLeft(value, "-+")
+	r.add(p, key)
+	if strings.HasPrefix(value, "-") || strings.ContainsAny(p, `*?[\`) {
+		return
+	}
+	for i := range r.reads {
+		if r.reads[i].Path == path.Clean(p) {
+			r.reads[i].Must = true
+		}
+	}
 }
 
 // add takes a path whose specifiers are resolved.
@@ -91,7 +106,7 @@ func (r *reader) plain(section, key string) {
 func (r *reader) environmentFiles(section string) {
 	for _, value := range r.d.Values(section, "EnvironmentFile") {
 		if value, ok := expand(value, r.d.Name); ok {
-			r.add(strings.TrimPrefix(value, "-"), "EnvironmentFile")
+			r.must(value, "EnvironmentFile")
 		}
 	}
 }
@@ -106,7 +121,7 @@ func (r *reader) credentials(section, key string) {
 		}
 		if value, ok := expand(words[0], r.d.Name); ok {
 			_, file, _ := strings.Cut(value, ":")
-			r.add(file, key)
+			r.must(file, key)
 		}
 	}
 }
@@ -124,7 +139,7 @@ func (r *reader) configuration(section string) {
 func (r *reader) binds(section, key string) {
 	for _, word := range r.words(section, key) {
 		source, _, _ := strings.Cut(word, ":")
-		r.add(strings.TrimLeft(source, "-+"), key)
+		r.must(source, key)
 	}
 }
 

@@ -122,6 +122,19 @@ func TestReads(t *testing.T) {
 	}
 }
 
+func TestReadsThatAUnitCannotDoWithout(t *testing.T) {
+	var must []string
+	for _, r := range define(t, "app.service", "[Service]\nEnvironmentFile=-/a\nEnvironmentFile=/b\nEnvironmentFile=-/c\nEnvironmentFile=/c\n"+
+		"EnvironmentFile=/d/*.env\nLoadCredential=x:/e\nBindReadOnlyPaths=/f:/x -/g\nExecStart=/bin/app /h\n").Reads() {
+		if r.Must {
+			must = append(must, r.Path)
+		}
+	}
+	if want := []string{"/b", "/c", "/e", "/f"}; !slices.Equal(must, want) {
+		t.Errorf("got %q, want %q", must, want)
+	}
+}
+
 func FuzzReads(f *testing.F) {
 	for _, seed := range []string{"/bin/app /etc/x", "-@/bin/a b", "@", "; ;", `/bin/sh -c "a /b"`, "%", "/%i%", "${A}$A", "/a:/b=/c"} {
 		f.Add(seed)

@@ -1,6 +1,9 @@
 package units
 
-import "strings"
+import (
+	"cmp"
+	"strings"
+)
 
 // expand replaces the specifiers of systemd.unit(5) that follow from the unit's
 // name or are the same on every host. ok is false when the text has another
@@ -86,6 +89,23 @@ func hostSpecifier(letter byte) string {
 		return "/var/tmp"
 	}
 	return ""
+}
+
+// HostSpecifiers resolves the specifiers that are the same for the system manager of every
+// host, and leaves others as they stand.
+func HostSpecifiers(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		if text[i] == '%' && i+1 < len(text) {
+			if value := hostSpecifier(text[i+1]); value != "" || text[i+1] == '%' {
+				b.WriteString(cmp.Or(value, "%"))
+				i++
+				continue
+			}
+		}
+		b.WriteByte(text[i])
+	}
+	return b.String()
 }
 
 // unescapeName undoes the escaping of systemd-escape(1): "-" was "/", "\x2d"

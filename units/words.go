@@ -29,6 +29,20 @@ func Words(value string) ([]string, error) {
 	}
 }
 
+// FirstWords gives at most so many words of a value, which are split before the rest of it
+// is looked at.
+func FirstWords(value string, most int) ([]string, error) {
+	var words []string
+	for value = strings.TrimLeft(value, " \t\n\r"); value != "" && len(words) < most; value = strings.TrimLeft(value, " \t\n\r") {
+		word, rest, err := firstWord(value)
+		if err != nil {
+			return words, err
+		}
+		words, value = append(words, word), rest
+	}
+	return words, nil
+}
+
 func firstWord(s string) (word, rest string, err error) {
 	var b strings.Builder
 	var quote byte

@@ -3,6 +3,7 @@ package apply_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 
 	"evenkeel/agent/apply"
@@ -154,5 +155,43 @@ func TestFileThatSomebodyRemovesStaysRemoved(t *testing.T) {
 	}
 	if tree := f.Tree("/etc"); len(tree) != 3 { // with passwd and group
 		t.Errorf("there stand %v", tree)
+	}
+}
+
+// TestSecondEditThatIsMovedAsideLeavesTheFirst: it took its place, and what somebody had
+// written was lost.
+func TestSecondEditThatIsMovedAsideLeavesTheFirst(t *testing.T) {
+	fresh := plan.Path{Kind: plan.File, Mode: 0o644, Owner: "root", Group: "root", Digest: plan.DigestKey(nil).Digest([]byte("new\n"))}
+	aside := []string{"/etc/.app.conf.evenkeel!", "/etc/.app.conf.2.evenkeel!", "/etc/.app.conf.3.evenkeel!"}
+	moved := 0
+	for calls, disturbs := 0, true; disturbs; calls++ {
+		f := applytest.New(applytest.Options{})
+		f.PutDir("/etc", apply.Attr{Mode: 0o755})
+		f.PutFile(managed, "old\n", plainFile)
+		f.PutFile(aside[0], "first\n", plainFile)
+		f.PutFile(aside[1], "second\n", plainFile)
+		var err error
+		if disturbs, err = attempt(t, f, fresh, calls, func() { f.PutFile(managed, "third\n", plainFile) }); err != nil {
+			t.Errorf("after %d calls it cannot be taken back: %v", calls, err)
+		}
+		for i, want := range []string{"first\n", "second\n"} {
+			if text, _ := f.ReadFile(aside[i]); string(text) != want {
+				t.Errorf("after %d calls %s says %q", calls, aside[i], text)
+			}
+		}
+		there := aside[:2]
+		if text, _ := f.ReadFile(aside[2]); string(text) == "third\n" {
+			there = aside
+			moved++
+		} else if here, _ := f.ReadFile(managed); disturbs && string(here) != "third\n" {
+			t.Errorf("after %d calls what they wrote is lost: %v", calls, f.Tree("/etc"))
+		}
+		list := apply.Aside(f, []apply.Move{{Path: managed}, {Path: "/etc/app"}})
+		if !slices.Equal(slices.Sorted(slices.Values(list)), slices.Sorted(slices.Values(there))) {
+			t.Errorf("after %d calls %q are told of", calls, list)
+		}
+	}
+	if moved == 0 {
+		t.Error("nothing was moved aside")
 	}
 }

@@ -14,7 +14,6 @@ import (
 // out of unit loading and of *.conf globs.
 func staged(name string) string  { return "." + name + ".evenkeel+" }
 func shelved(name string) string { return "." + name + ".evenkeel~" }
-func foreign(name string) string { return "." + name + ".evenkeel!" }
 
 // MaxName is the longest name in bytes that leaves room for its siblings.
 const MaxName = 240
@@ -244,16 +243,6 @@ func lookAgain(err error) error {
 	return err
 }
 
-// setAside keeps what a person or a program wrote over a managed path. An older
-// one that was kept the same way makes room for it.
-func setAside(dir Dir, name string) error {
-	err := dir.Rename(name, foreign(name))
-	if errors.Is(err, fs.ErrExist) {
-		return dir.Replace(name, foreign(name))
-	}
-	return err
-}
-
 // Pending lists the paths that Backward has not put back yet and still could.
 // What stood there before and is lost is not among them.
 func Pending(disk FS, moves []Move) []string {
@@ -279,18 +268,6 @@ func Pending(disk FS, moves []Move) []string {
 		}
 	}
 	return pending
-}
-
-// Aside lists what Backward has set aside for these moves and is still there:
-// files that somebody else wrote over a managed path while an attempt was open.
-func Aside(disk FS, moves []Move) []string {
-	var list []string
-	for _, m := range moves {
-		if file := path.Join(path.Dir(m.Path), foreign(path.Base(m.Path))); Exists(disk, file) {
-			list = append(list, file)
-		}
-	}
-	return list
 }
 
 // Exists reports whether something stands at an absolute path.

@@ -40,6 +40,16 @@ func (s Sysctl) Read(keys []string) map[string]string {
 	return values
 }
 
+// Names lists what is in a directory, nothing for one that is not there.
+func (s Sysctl) Names(dir string) []string {
+	entries, _ := os.ReadDir(filepath.Join(s.Root, dir))
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
+
 func (s Sysctl) read(file string) (string, error) {
 	info, err := os.Stat(file)
 	switch {

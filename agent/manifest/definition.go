@@ -138,7 +138,7 @@ func (w *wiring) own(name string) []plan.Read {
 	var reads []plan.Read
 	for _, dest := range fragmentPaths(name) {
 		if p, ok := w.t.State.Paths[dest]; ok && p.Kind != plan.Directory {
-			reads = append(reads, plan.Read{Path: dest, Why: whyUnitFile})
+			reads = append(reads, plan.Read{Path: dest, Why: whyUnitFile, Must: true})
 		}
 	}
 	reads = append(reads, w.ownQuadlet(name)...)

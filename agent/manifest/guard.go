@@ -20,7 +20,7 @@ const maxBasename = 240
 // forever cannot be taken off.
 func denied() []denial {
 	return []denial{
-		{"it belongs to the kernel or to the running system", forever, []string{"/proc", "/sys", "/dev", "/run"}},
+		{"it belongs to the kernel or to the running system", forever, runtimePaths()},
 		{"accounts are made with sysusers.d", unlessAllowed, []string{
 			"/etc/passwd", "/etc/shadow", "/etc/group", "/etc/gshadow", "/etc/subuid", "/etc/subgid",
 			"/etc/passwd-", "/etc/shadow-", "/etc/group-", "/etc/gshadow-", "/etc/subuid-", "/etc/subgid-",
@@ -29,6 +29,7 @@ func denied() []denial {
 			"/etc/sudoers*", "/etc/pam.d", "/etc/pam.conf", "/etc/polkit-1", "/etc/doas.conf", "/usr/local/share/polkit-1",
 		}},
 		{"it says who may log in", unlessAllowed, []string{"/etc/ssh/ssh_host_*", "/**/authorized_keys*"}},
+		{"it says which machine this is", unlessAllowed, []string{"/etc/machine-id"}},
 		{"every program would load it", unlessAllowed, []string{"/etc/ld.so.preload"}},
 		{"it says which packages are trusted", unlessAllowed, []string{"/etc/apt", "/etc/yum.repos.d", "/etc/pki/rpm-gpg"}},
 		{"it runs inside systemd's own start", unlessAllowed, []string{"/**/systemd/*-generators"}},
@@ -39,6 +40,9 @@ func denied() []denial {
 		{"it would change every service, evenkeel's own included", forever, []string{"/**/systemd/system*/service.d"}},
 	}
 }
+
+// runtimePaths are those of the kernel and the running system.
+func runtimePaths() []string { return []string{"/proc", "/sys", "/dev", "/run"} }
 
 type denial struct {
 	why      string

@@ -139,6 +139,7 @@ func (r *repo) build(roles []string, facts Facts, layers []layer) *builder {
 	b.unitFiles(facts.SystemdVersion)
 	b.quadlets()
 	b.sysctlFiles()
+	b.tmpfiles()
 	b.masked()
 	b.orderOfServices()
 	b.warnings(read)

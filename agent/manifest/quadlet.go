@@ -113,9 +113,9 @@ func (w *wiring) ownQuadlet(service string) []plan.Read {
 	if dest == "" {
 		return nil
 	}
-	reads := []plan.Read{{Path: dest, Why: whyQuadlet}}
+	reads := []plan.Read{{Path: dest, Why: whyQuadlet, Must: true}}
 	if behind := w.quadletBehind(dest); behind != dest {
-		reads = append(reads, plan.Read{Path: behind, Why: whyQuadlet})
+		reads = append(reads, plan.Read{Path: behind, Why: whyQuadlet, Must: true})
 	}
 	for _, dropIn := range w.quadletDropIns(dest) {
 		reads = append(reads, plan.Read{Path: dropIn, Why: whyDropIn})

@@ -39,6 +39,25 @@ func (b *builder) quadlets() {
 		b.quadletName(d, place)
 		b.quadletLacks(&units.Definition{Name: path.Base(from[0]), Files: d.Files}, place)
 		b.quadletInstall(d, place)
+		b.quadletPod(w, d, path.Base(from[0]))
+	}
+}
+
+// quadletPod reports a container that shall be stopped and that its pod starts all the same:
+// podman makes the pod want its containers. Afterwards it would look as if somebody had.
+func (b *builder) quadletPod(w *wiring, d *units.Definition, file string) {
+	_, listed := b.t.Services[d.Name]
+	masked := b.t.State.Paths[path.Join(unitDir, d.Name)].Kind == plan.Link
+	if !listed || masked || b.t.State.Units[d.Name].Active || !d.StartsWithPod() {
+		return
+	}
+	from := path.Join(quadletDir, d.Value("Container", "Pod"))
+	pod := w.madeFrom(from)
+	if pod == "" || path.Ext(from) != ".pod" {
+		return
+	}
+	if b.t.State.Units[pod].Active || len((&units.Definition{Name: pod, Files: w.quadletFiles(from)}).Install(from)) > 0 {
+		b.c.at(b.t.Origin[d.Name], "write StartWithPod=false into its [Container]", "%s shall be stopped, and %s starts it: %s has Pod=%s", d.Name, pod, file, path.Base(from))
 	}
 }
 

@@ -17,6 +17,8 @@ const sysctlDir = "/etc/sysctl.d"
 type sysctlLine struct {
 	line  int    // from 1
 	key   string // a path below /proc/sys, perhaps with a pattern; "" for what sets nothing
+	name  string // as it is written
+	may   bool   // "-": it is no failure that it cannot be set
 	fault string // what systemd-sysctl says against it, "" for nothing
 }
 
@@ -61,10 +63,10 @@ func sysctlLines(text []byte) []sysctlLine {
 		if line == "" || strings.ContainsRune("#;", rune(line[0])) {
 			continue
 		}
-		l := sysctlLine{line: number}
 		name, _, assigns := strings.Cut(line, "=")
 		name, mayFail := strings.CutPrefix(name, "-")
-		switch key := sysctlKey(strings.TrimSpace(name)); {
+		l := sysctlLine{line: number, name: strings.TrimSpace(name), may: mayFail}
+		switch key := sysctlKey(l.name); {
 		case !assigns && mayFail: // it takes a value out of what a pattern sets
 		case !assigns:
 			l.fault = "it sets nothing: a line of sysctl.d is NAME = VALUE"

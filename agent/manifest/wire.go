@@ -153,7 +153,7 @@ func (w *wiring) reads(name string) []plan.Read {
 	}
 	d, reads := w.defs[name], w.own(name)
 	for _, r := range append(d.Reads(), d.QuadletReads(quadletDir)...) {
-		reads = append(reads, plan.Read{Path: r.Path, Why: r.Why})
+		reads = append(reads, plan.Read{Path: r.Path, Why: r.Why, Must: r.Must})
 	}
 	for _, r := range w.t.Reads[name] {
 		if r.Why == restartOn || r.Why == reloadOn {

@@ -65,4 +65,5 @@ type Read struct {
 	Path string // absolute; a directory means everything below it; may hold glob characters
 	Why  string // the directive that says so: "EnvironmentFile=", "ExecStart=", "restart_on", ...
 	Soft bool   // a reload is enough
+	Must bool   // without it the unit cannot run
 }
