@@ -44,7 +44,12 @@ type pollAnswer struct {
 
 func pollInChild(stdin io.Reader, stdout io.Writer) error {
 	runtime.GOMAXPROCS(1) // it does one thing at a time; a second thread would have to be woken
-	stdin = waitable(stdin)
+	if pipe, is := waitable(stdin); is {
+		stdin = pipe
+	}
+	if pipe, is := waitable(stdout); is {
+		stdout = pipe
+	}
 	in := json.NewDecoder(io.LimitReader(stdin, maxChildRequest))
 	var request pollRequest
 	if err := in.Decode(&request); err != nil {
@@ -53,31 +58,72 @@ func pollInChild(stdin io.Reader, stdout io.Writer) error {
 	request.Remote.Auth.Open = request.Files.open
 	poller := source.NewPoller(request.Remote)
 	defer poller.Close()
-	out := json.NewEncoder(stdout)
+	var answers answers
 	for looks := bufio.NewScanner(io.MultiReader(in.Buffered(), stdin)); looks.Scan(); {
 		if len(looks.Bytes()) == 0 {
 			continue // the end of the request's own line
 		}
-		seen, err := poller.Tip(context.Background())
-		answer := pollAnswer{Tip: seen}
+		line, err := answers.line(poller.Tip(context.Background()))
 		if err != nil {
-			answer = pollAnswer{Failure: asSourceError(err)}
+			return err
 		}
-		if err := out.Encode(answer); err != nil {
+		if _, err := stdout.Write(line); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// answers remembers the last one, which most others repeat, as it is written and read.
+type answers struct {
+	tip     source.Tip
+	written []byte // a line, nil when the last one was no tip
+}
+
+// line is an answer as it is written.
+func (a *answers) line(seen source.Tip, failure error) ([]byte, error) {
+	if failure == nil && a.written != nil && seen == a.tip {
+		return a.written, nil
+	}
+	a.written = nil
+	answer := pollAnswer{Tip: seen}
+	if failure != nil {
+		answer = pollAnswer{Failure: asSourceError(failure)}
+	}
+	line, err := json.Marshal(answer)
+	line = append(line, '\n')
+	if err == nil && failure == nil {
+		a.tip, a.written = seen, line
+	}
+	return line, err
+}
+
+// read is the answer that a line is. The line may be overwritten afterwards.
+func (a *answers) read(line []byte) (source.Tip, error) {
+	if bytes.Equal(line, a.written) {
+		return a.tip, nil
+	}
+	a.written = nil
+	var answer pollAnswer
+	if err := json.Unmarshal(line, &answer); err != nil {
+		return source.Tip{}, errors.New("the answer of the child that asks cannot be read")
+	}
+	if answer.Failure != nil {
+		return source.Tip{}, answer.Failure
+	}
+	a.tip, a.written = answer.Tip, bytes.Clone(line)
+	return answer.Tip, nil
+}
+
 // waitable makes the Go runtime wait for a pipe as it waits for a connection. Else
 // a read keeps a thread in the kernel, and each look wakes another one for its work.
-func waitable(in io.Reader) io.Reader {
-	file, ok := in.(*os.File)
-	if !ok || unix.SetNonblock(int(file.Fd()), true) != nil {
-		return in
+func waitable(pipe any) (source.Quiet, bool) {
+	file, is := pipe.(*os.File)
+	if !is || unix.SetNonblock(int(file.Fd()), true) != nil {
+		return source.Quiet{}, false
 	}
-	return os.NewFile(file.Fd(), file.Name())
+	quiet, err := source.NewQuiet(os.NewFile(file.Fd(), file.Name()))
+	return quiet, err == nil
 }
 
 // looker asks one remote where it stands: in this process when that is not root,
@@ -155,7 +201,9 @@ type pollChild struct {
 	ends func() // kills it, and waits until it is gone
 	in   *os.File
 	out  *os.File
+	say  source.Quiet // to in
 	text *bufio.Reader
+	got  answers
 }
 
 func startPollChild(remote source.Remote, as *account) (*pollChild, error) {
@@ -178,22 +226,30 @@ func startPollChild(remote source.Remote, as *account) (*pollChild, error) {
 		return nil, errors.Join(err, in.Close())
 	}
 	defer theirOut.Close()
-	p := &pollChild{in: in, out: out, text: bufio.NewReaderSize(out, maxPollAnswer)}
+	p := &pollChild{in: in, out: out}
+	hear, err := source.NewQuiet(out)
+	if err == nil {
+		p.say, err = source.NewQuiet(in)
+	}
+	if err != nil {
+		return nil, errors.Join(err, in.Close(), out.Close())
+	}
+	p.text = bufio.NewReaderSize(hear, maxPollAnswer)
 	if p.ends, err = startChild(childPoll, job{files: files, as: as}, theirIn, theirOut); err != nil {
 		return nil, errors.Join(err, in.Close(), out.Close())
 	}
-	if err := p.say(append(input, '\n')); err != nil {
+	if err := p.tell(append(input, '\n')); err != nil {
 		p.end()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *pollChild) say(text []byte) error {
+func (p *pollChild) tell(text []byte) error {
 	if err := p.in.SetWriteDeadline(time.Now().Add(pollAnswerTime)); err != nil {
 		return err
 	}
-	_, err := p.in.Write(text)
+	_, err := p.say.Write(text)
 	return err
 }
 
@@ -206,21 +262,14 @@ func (p *pollChild) ask(ctx context.Context) (source.Tip, error) {
 	if ctx.Err() != nil {
 		return source.Tip{}, ctx.Err()
 	}
-	if err := p.say([]byte("look\n")); err != nil {
+	if err := p.tell([]byte("look\n")); err != nil {
 		return source.Tip{}, err
 	}
 	line, err := p.text.ReadSlice('\n')
 	if err != nil {
 		return source.Tip{}, fmt.Errorf("the child that asks gave no answer: %w", err)
 	}
-	var answer pollAnswer
-	if err := json.NewDecoder(bytes.NewReader(line)).Decode(&answer); err != nil {
-		return source.Tip{}, errors.New("the answer of the child that asks cannot be read")
-	}
-	if answer.Failure != nil {
-		return source.Tip{}, answer.Failure
-	}
-	return answer.Tip, nil
+	return p.got.read(line)
 }
 
 // end kills the child, which has nothing to lose, and waits until it is gone.

@@ -44,6 +44,7 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 	if err := d.readTrust(); err != nil {
 		return nil, d.refuse("", manifest.Problems{{Message: err.Error()}})
 	}
+	d.keys = d.keyring.look(d.cfg)
 	newest, err := d.follow(ctx)
 	if err != nil {
 		return nil, d.sourceFailed("", err)
@@ -52,9 +53,8 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 	if err != nil {
 		return nil, failed(err)
 	}
-	d.keys = d.keyring.look(d.cfg)
 	d.host.forgetQuestion(newest.tip.Commit)
-	key := d.passKey(newest.tip, facts)
+	key := d.keyOf(newest.tip)
 	if outcome, known := d.decided(key, newest.tip.Commit); known {
 		return nil, outcome
 	}

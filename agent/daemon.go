@@ -83,7 +83,9 @@ type daemon struct {
 	facts      manifest.Facts
 	factsAt    time.Time // when they were collected
 	keyring    keyring
-	keys       Keys      // of the last pass
+	keys       Keys // of the last pass
+	keyed      keyed
+	asks       asks
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
 	headMade   time.Time // by the clock of whoever made the newest commit
@@ -205,10 +207,9 @@ func (d *daemon) onePass(ctx context.Context) Outcome {
 	if err := d.mend(ctx); err != nil {
 		return failed(err)
 	}
-	if err := d.heed(); err != nil {
+	if err := d.hear(); err != nil {
 		return failed(err)
 	}
-	d.tellPause()
 	if outcome, stop := d.anchored(); stop {
 		return outcome
 	}

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +73,10 @@ func (c *Config) checkIdentities(r *configReader) {
 type Keys struct {
 	Recipients []string `json:"recipients,omitempty"`
 	Faults     []string `json:"faults,omitempty"`
+}
+
+func (k Keys) equal(o Keys) bool {
+	return slices.Equal(k.Recipients, o.Recipients) && slices.Equal(k.Faults, o.Faults)
 }
 
 // keyring looks at the identities' files, and remembers their public side for

@@ -216,9 +216,11 @@ func (d *daemon) wakeFor(delay time.Duration, result Result) time.Duration {
 	if result == ResultDeferred {
 		ends = append(ends, d.later.notYet.until)
 	}
-	for _, p := range []*Pause{d.host.pause(), d.host.freeze()} {
-		if p != nil {
-			ends = append(ends, p.Until)
+	if !d.asks.nothing {
+		for _, p := range []*Pause{d.host.pause(), d.host.freeze()} {
+			if p != nil {
+				ends = append(ends, p.Until)
+			}
 		}
 	}
 	for _, end := range ends {

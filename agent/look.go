@@ -60,6 +60,26 @@ func (d *daemon) collectFacts(ctx context.Context) (manifest.Facts, error) {
 	return facts, err
 }
 
+// keyed is the key of a pass, and what it was made from besides the configuration, whose
+// change makes the facts new ones.
+type keyed struct {
+	tip     source.Tip
+	factsAt time.Time
+	trust   string
+	keys    Keys
+	key     string // "" when there was none yet
+}
+
+// keyOf is passKey with the facts that are at hand. To write them down costs more than all
+// else that a look does which finds nothing new.
+func (d *daemon) keyOf(tip source.Tip) string {
+	k := &d.keyed
+	if k.key == "" || k.tip != tip || !k.factsAt.Equal(d.factsAt) || k.trust != d.trust.sum || !k.keys.equal(d.keys) {
+		*k = keyed{tip, d.factsAt, d.trust.sum, d.keys, d.passKey(tip, d.facts)}
+	}
+	return k.key
+}
+
 // passKey names all that a pass depends on: an unchanged key has an unchanged
 // answer.
 func (d *daemon) passKey(tip source.Tip, facts manifest.Facts) string {

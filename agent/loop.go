@@ -11,6 +11,7 @@ import (
 // errand is what the loop does in a goroutine of its own, one at a time: a pass, or a
 // look for drift.
 type errand struct {
+	do     func(context.Context) Outcome
 	done   chan Outcome
 	finish func(Outcome) time.Duration // tells how it ended, and gives the time until the next pass
 }
@@ -18,11 +19,20 @@ type errand struct {
 // asPlanned is the time until the next pass when an errand leaves it as it is.
 const asPlanned time.Duration = -1
 
-// begin starts an errand.
-func begin(ctx context.Context, do func(context.Context) Outcome, finish func(Outcome) time.Duration) *errand {
-	e := &errand{done: make(chan Outcome, 1), finish: finish}
-	go func() { e.done <- do(ctx) }()
-	return e
+// errands are done in one goroutine: the stack of a new one would grow anew each time.
+type errands chan *errand
+
+func (e errands) run(ctx context.Context) {
+	for next := range e {
+		next.done <- next.do(ctx)
+	}
+}
+
+// begin starts an errand. The one before must be over.
+func (e errands) begin(do func(context.Context) Outcome, finish func(Outcome) time.Duration) *errand {
+	next := &errand{do: do, done: make(chan Outcome, 1), finish: finish}
+	e <- next
+	return next
 }
 
 // loop runs one errand after the other. It feeds systemd's watchdog itself, and
@@ -37,6 +47,9 @@ func (d *daemon) loop(ctx context.Context) error {
 	alive := time.NewTicker(beat)
 	defer alive.Stop()
 	var under *errand // way
+	errands := make(errands, 1)
+	defer close(errands)
+	go errands.run(ctx)
 	for {
 		due, tick := d.lookout.due, timer.C
 		var done chan Outcome
@@ -66,14 +79,14 @@ func (d *daemon) loop(ctx context.Context) error {
 			d.locks.hurry()
 			timer.Reset(0)
 		case <-due:
-			under = begin(ctx, d.checkDrift, d.checked)
+			under = errands.begin(d.checkDrift, d.checked)
 		case <-tick:
 			if d.locks.putsOff(time.Now()) {
 				timer.Reset(recheck)
 				continue
 			}
 			d.looked(time.Now())
-			under = begin(ctx, d.onePass, d.finished)
+			under = errands.begin(d.onePass, d.finished)
 		case outcome := <-done:
 			delay := under.finish(outcome)
 			under = nil

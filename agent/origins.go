@@ -17,6 +17,7 @@ import (
 // mirror. Each has a clone and a health of its own.
 type origin struct {
 	remote   source.Remote
+	shown    string // its address, as people may see it
 	dir      string // of its clone
 	looker   *looker
 	failures int // in a row
@@ -41,7 +42,7 @@ func newOrigins(cfg Config) []*origin {
 	for _, remote := range cfg.remotes() {
 		sum := sha256.Sum256([]byte(remote.URL))
 		list = append(list, &origin{
-			remote: remote, looker: &looker{remote: remote},
+			remote: remote, shown: remote.Shown(), looker: &looker{remote: remote},
 			dir: filepath.Join(cfg.CacheDir, clonePrefix+hex.EncodeToString(sum[:6])),
 		})
 	}
@@ -219,7 +220,7 @@ func (d *daemon) choose(ctx context.Context, all []seen) (seen, error) {
 	if len(offers) == len(all) {
 		d.chosen.key, d.chosen.index = key, best
 	}
-	d.log.Info("the repositories do not agree", "taken", all[best].tip.Commit, "from", all[best].from[0].remote.Shown(), "offered", len(all))
+	d.log.Info("the repositories do not agree", "taken", all[best].tip.Commit, "from", all[best].from[0].shown, "offered", len(all))
 	return all[best], nil
 }
 
@@ -264,11 +265,10 @@ func (d *daemon) fetch(ctx context.Context, s seen, about source.Question) (Offe
 func (d *daemon) tellOrigins() {
 	var list []OriginStatus
 	for _, o := range d.origins {
-		d.metrics.Origin(o.remote.Shown(), o.fault == "" && !o.contact.IsZero(), o.contact)
-		list = append(list, OriginStatus{Repo: o.remote.Shown(), Commit: o.tip.Commit, Contact: o.contact.UTC(), Error: o.fault})
-	}
-	if len(list) < 2 {
-		list = nil // then all of it is in the status already
+		d.metrics.Origin(o.shown, o.fault == "" && !o.contact.IsZero(), o.contact)
+		if len(d.origins) > 1 { // else all of it is in the status already
+			list = append(list, OriginStatus{Repo: o.shown, Commit: o.tip.Commit, Contact: o.contact.UTC(), Error: o.fault})
+		}
 	}
 	d.board.change(func(s *Status) { s.Origins = list })
 }

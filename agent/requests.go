@@ -38,6 +38,54 @@ func RequestRetry(cfg Config) error {
 	return nil
 }
 
+// asks remembers the state directory as it was when nobody asked for anything. A request,
+// a pause and a freeze are files there, so that as long as no name comes or goes there is
+// no new one: one look in place of ten.
+type asks struct {
+	nothing bool       // by the pass that is under way
+	at      stateStamp // zero when somebody asks for something
+}
+
+type stateStamp struct {
+	device, inode uint64
+	mtime, ctime  unix.Timespec
+}
+
+// stampAge is how old the last change of a directory must be for the next one to show: file
+// systems count time in steps, the coarsest in steps of two seconds.
+const stampAge = 3 * time.Second
+
+// stampOfDir is zero for a directory that cannot be looked at, or has just changed.
+func stampOfDir(dir string, now time.Time) stateStamp {
+	var st unix.Stat_t
+	if err := unix.Stat(dir, &st); err != nil {
+		return stateStamp{}
+	}
+	if age := now.Sub(time.Unix(st.Mtim.Unix())); age < stampAge {
+		return stateStamp{}
+	}
+	return stateStamp{st.Dev, st.Ino, st.Mtim, st.Ctim}
+}
+
+// hear does what people asked for since the last pass, and sees whether they want hands
+// off.
+func (d *daemon) hear() error {
+	stamp := stampOfDir(d.cfg.StateDir, time.Now())
+	d.asks.nothing = stamp != stateStamp{} && stamp == d.asks.at
+	if d.asks.nothing {
+		return nil
+	}
+	d.asks.at = stateStamp{}
+	if err := d.heed(); err != nil {
+		return err
+	}
+	d.tellPause()
+	if d.paused == nil && d.frozen == nil {
+		d.asks.at = stamp
+	}
+	return nil
+}
+
 // heed does what people asked for since the last pass.
 func (d *daemon) heed() error {
 	return errors.Join(d.heedPin(), d.heedRequest(approveFile, d.heedApproval), d.heedRequest(retryFile, d.heedRetry))

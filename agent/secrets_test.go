@@ -185,10 +185,10 @@ func newECDSA(t *testing.T) any {
 // again; a poll without news reads no private key.
 func TestPassKeyChangesWithTheIdentities(t *testing.T) {
 	file, recipient := newIdentity(t)
-	d := &daemon{cfg: Config{Identities: []string{file}}}
+	d := &daemon{cfg: Config{Identities: []string{file}}, facts: renderRequest(source.Remote{}, "").Facts}
 	key := func() string {
 		d.keys = d.keyring.look(d.cfg)
-		return d.passKey(source.Tip{Commit: "c"}, renderRequest(source.Remote{}, "").Facts)
+		return d.keyOf(source.Tip{Commit: "c"})
 	}
 	first := key()
 	if got := d.keys.Recipients; !slices.Equal(got, []string{recipient}) {

@@ -46,7 +46,7 @@ func newHTTPServer(remote Remote, at place) (*httpServer, error) {
 			Transport: &http.Transport{
 				Proxy:                  proxyFor,
 				OnProxyConnectResponse: checkProxy,
-				DialContext:            dialer.DialContext,
+				DialContext:            quietly(dialer),
 				TLSClientConfig:        trust,
 				TLSHandshakeTimeout:    dialTime,
 				MaxIdleConns:           1,

@@ -19,6 +19,7 @@ var (
 // alone. It is for one goroutine at a time.
 type Poller struct {
 	remote Remote
+	at     *place // the remote's URL taken apart, nil when that was not done yet
 	http   *httpServer
 }
 
@@ -29,7 +30,7 @@ func NewPoller(remote Remote) *Poller { return &Poller{remote: remote} }
 func (p *Poller) Tip(ctx context.Context) (Tip, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, pollTime, errDeadline)
 	defer cancel()
-	at, err := p.remote.place()
+	at, err := p.place()
 	var seen tip
 	if err == nil {
 		seen, err = p.tip(ctx, at)
@@ -42,6 +43,17 @@ func (p *Poller) Tip(ctx context.Context) (Tip, error) {
 		return Tip{}, public("look at", p.remote.shown(), secrets, err)
 	}
 	return seen.public(), nil
+}
+
+func (p *Poller) place() (place, error) {
+	if p.at != nil {
+		return *p.at, nil
+	}
+	at, err := p.remote.place()
+	if err == nil {
+		p.at = &at
+	}
+	return at, err
 }
 
 func (p *Poller) tip(ctx context.Context, at place) (tip, error) {
