@@ -203,8 +203,8 @@ func (s *scenario) markProcesses() {
 
 // notStories are prefixes of units that come and go by themselves: the daemon's own,
 // systemd's own with the slices that it makes for instances, transient ones, and what
-// podman mounts for a container and names after its id.
-var notStories = []string{"evenkeel", "systemd-", "system-", "run-", "var-lib-containers-"}
+// podman mounts for a container, or makes for a pod, and names after its id.
+var notStories = []string{"evenkeel", "systemd-", "system-", "run-", "var-lib-containers-", "machine.slice", "machine-libpod"}
 
 // units lists all that systemd runs or has seen fail, but for itself, the daemon, the
 // system's own and what is gone by itself.

@@ -3,6 +3,7 @@ package units
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -79,5 +80,34 @@ SeccompProfile=/etc/seccomp.json
 	}
 	if !slices.Equal(reads, want) {
 		t.Errorf("reads %q\nwant  %q", reads, want)
+	}
+}
+
+// What a build copies, and an archive that an image is taken from, are inputs as the
+// Quadlet file itself is.
+func TestQuadletReadsOfImages(t *testing.T) {
+	for _, c := range []struct{ name, text, want string }{
+		{"b.build", "File=/srv/app/Containerfile", "/srv/app/Containerfile File=, /srv/app File="},
+		{"b.build", "File=/srv/app/Containerfile\nSetWorkingDirectory=file", "/srv/app/Containerfile File=, /srv/app File="},
+		{"b.build", "SetWorkingDirectory=/srv/app", "/srv/app SetWorkingDirectory="},
+		{"b.build", "File=Containerfile\nSetWorkingDirectory=unit", "/etc/containers/systemd/Containerfile File="},
+		{"b.build", "File=/srv/Containerfile\nSetWorkingDirectory=https://example.com/app.git", "/srv/Containerfile File="},
+		{"b.build", "File=https://example.com/Containerfile", ""},
+		{"i.image", "Image=oci-archive:/srv/box.tar:localhost/box:1", "/srv/box.tar Image="},
+		{"i.image", "Image=docker-archive:/srv/box.tar", "/srv/box.tar Image="},
+		{"i.image", "Image=oci:/srv/box:1", "/srv/box Image="},
+		{"c.container", "Image=dir:/srv/a:b", "/srv/a:b Image="},
+		{"i.image", "Image=docker://quay.io/fedora/httpd", ""},
+		{"c.container", "Image=localhost:5000/box:1", ""},
+		{"k.kube", "Yaml=duo.yaml\nConfigMap=/srv/map.yaml", "/etc/containers/systemd/duo.yaml Yaml=, /srv/map.yaml ConfigMap="},
+	} {
+		d := quadletOf(t, c.name, "["+QuadletSection(c.name)+"]\n"+c.text)
+		var reads []string
+		for _, r := range d.QuadletReads("/etc/containers/systemd") {
+			reads = append(reads, r.Path+" "+r.Why)
+		}
+		if got := strings.Join(reads, ", "); got != c.want {
+			t.Errorf("%q of %s: %q, want %q", c.text, c.name, got, c.want)
+		}
 	}
 }
