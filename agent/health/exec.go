@@ -76,7 +76,7 @@ func transient(name string, limit time.Duration, check plan.Check) []string {
 		"--description=evenkeel check " + check.Exec[0],
 		fmt.Sprintf("--property=RuntimeMaxSec=%d", int(limit.Seconds())),
 		"--property=TimeoutStopSec=1",
-		fmt.Sprintf("--property=MemoryMax=%dM", memoryLimit), "--property=TasksMax=64",
+		fmt.Sprintf("--property=MemoryMax=%dM", memoryLimit), "--property=MemorySwapMax=0", "--property=TasksMax=64",
 	}
 	if check.User != "" {
 		command = append(command, "--uid="+check.User)

@@ -235,7 +235,7 @@ func TestTransient(t *testing.T) {
 	begin := []string{
 		"systemd-run", "--wait", "--pipe", "--collect", "--unit=evenkeel-check-1-2.service",
 		"--description=evenkeel check /usr/bin/test", "--property=RuntimeMaxSec=5", "--property=TimeoutStopSec=1",
-		"--property=MemoryMax=256M", "--property=TasksMax=64",
+		"--property=MemoryMax=256M", "--property=MemorySwapMax=0", "--property=TasksMax=64",
 	}
 	command := []string{"/usr/bin/test", "-n", "$HOME is $$", "--"}
 	for user, want := range map[string][]string{
