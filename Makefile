@@ -19,7 +19,7 @@ nfpm          := $(EVENKEEL_CACHE)/tools/nfpm-v2.45.0/nfpm
 # The sweep of "make sweep": all the crash points of a release.
 POINTS ?= 10000000
 
-.PHONY: build test unit race e2e lint bench sweep mutants edits cost demo package deps rootfs clean
+.PHONY: build test unit race e2e lint bench sweep mutants edits cost vm demo package deps rootfs clean
 
 build:
 	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
@@ -31,7 +31,7 @@ test: deps
 	$(MAKE) e2e
 
 unit:
-	go vet ./... && go vet -tags e2e ./e2e/... && go vet -tags e2e_host ./units/bus ./agent/apply && go vet -tags mutants ./agent
+	go vet ./... && go vet -tags e2e,cost,vm ./e2e/... && go vet -tags e2e_host ./units/bus ./agent/apply && go vet -tags mutants ./agent
 	go test -timeout 15m ./...
 	go test -tags mutants ./agent -run '^TestMutantsApply$$'
 
@@ -54,7 +54,7 @@ e2e: deps rootfs package
 	go test -tags e2e$(TAGS) -count=1 -timeout 75m -parallel 12 $(if $(RUN),-v -run "$(RUN)") ./e2e $(ARGS)
 
 lint: $(golangci_lint)
-	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,cost,e2e_host,mutants ./...
+	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,cost,vm,e2e_host,mutants ./...
 
 bench:
 	go test -run '^$$' -bench . -benchmem ./...
@@ -74,6 +74,13 @@ edits:
 cost:
 	go test -run '^$$' -bench '^BenchmarkLookout$$' ./agent
 	$(MAKE) e2e RUN='^TestCostOfTheWatch$$' TAGS=,cost
+
+# What containers cannot show, on virtual machines with kernels of their own. CUTS= is how
+# often the power of each is cut.
+vm:
+	e2e/deps.sh vm
+	e2e/rootfs.sh bookworm-vm trixie-vm >/dev/null
+	$(MAKE) e2e RUN='^TestVM' TAGS=,vm ARGS='-parallel=2 -vm.cuts=$(or $(CUTS),6)'
 
 demo: deps rootfs package
 	go build -o build/demo ./e2e/demo

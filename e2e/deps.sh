@@ -1,10 +1,10 @@
 #!/bin/bash
 # deps.sh installs the Debian packages that the tests need and this machine
-# lacks. It starts none of their services.
+# lacks; with "vm" also what virtual machines need. It starts none of their services.
 set -euo pipefail
 
 # What each package is needed for, as a program that it brings.
-readonly wanted=(
+wanted=(
 	systemd-nspawn:systemd-container # hosts with systemd as PID 1
 	debootstrap:debootstrap          # their root file systems
 	ip:iproute2                      # their network
@@ -19,6 +19,7 @@ readonly wanted=(
 	gcc:gcc                          # the race detector
 	perl:perl-base                   # the services of the examples
 )
+if [ "${1:-}" = vm ]; then wanted+=(qemu-system-x86_64:qemu-system-x86 mkfs.ext4:e2fsprogs); fi
 
 missing=()
 for pair in "${wanted[@]}"; do

@@ -1,13 +1,14 @@
 #!/bin/bash
 # rootfs.sh makes the root file systems that the tests boot: a minimal Debian
 # with systemd as PID 1, one for each release; one with the servers that
-# examples/fleet manages, one with podman; and one for each release with what
-# evenkeel knows the files of by itself. It prints the folder of each.
+# examples/fleet manages, one with podman; one for each release with what
+# evenkeel knows the files of by itself; and one for each with a kernel. It prints
+# the folder of each.
 #
 #   e2e/rootfs.sh [NAME...]
 #
-# Without a NAME all of them: bookworm trixie trixie-fleet trixie-podman
-# bookworm-system trixie-system.
+# Without a NAME: bookworm trixie trixie-fleet trixie-podman bookworm-system
+# trixie-system. "make vm" asks for bookworm-vm and trixie-vm.
 #
 # Beside them, in debs/RELEASE/SET, are packages that tests install on hosts, which
 # have no way to an archive.
@@ -23,6 +24,7 @@ readonly packages=systemd,systemd-sysv,dbus,ca-certificates,procps,iproute2
 readonly servers=nginx-light,python3,postgresql,redis-server,prometheus-node-exporter
 readonly containers=podman,crun,conmon,netavark,catatonit,nftables,iptables,busybox-static
 readonly system=cron,logrotate,nginx-light,openssh-server,sudo,systemd-resolved,systemd-timesyncd,udev
+readonly kernel=linux-image-cloud-$(dpkg --print-architecture),initramfs-tools,udev,zstd
 readonly cache=${EVENKEEL_CACHE:-/var/cache/evenkeel}/rootfs
 readonly debs=${EVENKEEL_CACHE:-/var/cache/evenkeel}/debs
 readonly patience=900 # seconds, for one root file system
@@ -58,6 +60,7 @@ build() {
 	*-fleet) include+=,$servers ;;
 	*-podman) include+=,$containers ;;
 	*-system) include+=,$system ;;
+	*-vm) include+=,$kernel ;;
 	esac
 	archive=$(mirror)
 	if [ -z "$archive" ]; then

@@ -44,12 +44,12 @@ Description=Address of the test network
 DefaultDependencies=no
 Before=network-pre.target
 Wants=network-pre.target
-
+%[2]s
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/sbin/ip link set host0 up
-ExecStart=/sbin/ip addr replace %s/24 dev host0
+ExecStart=/sbin/ip link set %[1]s up
+ExecStart=/sbin/ip addr replace %[3]s/24 dev %[1]s
 
 [Install]
 WantedBy=multi-user.target
@@ -97,7 +97,7 @@ func (h *Host) makeDisk() error {
 	}
 	unit := "usr/lib/systemd/system/lab-network.service"
 	wants := "usr/lib/systemd/system/sysinit.target.wants/lab-network.service"
-	if err := os.WriteFile(h.outside(unit), fmt.Appendf(nil, networkUnit, h.Addr), 0o644); err != nil {
+	if err := os.WriteFile(h.outside(unit), fmt.Appendf(nil, networkUnit, "host0", "", h.Addr), 0o644); err != nil {
 		return err
 	}
 	if err := os.Symlink("../lab-network.service", h.outside(wants)); err != nil && !errors.Is(err, fs.ErrExist) {
@@ -118,6 +118,20 @@ func (h *Host) mount() error {
 		h.lower, filepath.Join(h.dir, "upper"), filepath.Join(h.dir, "work"))
 	if err := unix.Mount("overlay", h.outside(""), "overlay", 0, options); err != nil {
 		return fmt.Errorf("cannot mount the disk: %w", err)
+	}
+	return nil
+}
+
+// unmount waits for a process that another goroutine starts at this moment: it has our
+// open files until it becomes another program.
+func (h *Host) unmount() error {
+	var busy error
+	Poll(bootBound, func() bool {
+		busy = unix.Unmount(h.outside(""), 0)
+		return !errors.Is(busy, unix.EBUSY)
+	})
+	if busy != nil {
+		return fmt.Errorf("cannot unmount the disk: %w", busy)
 	}
 	return nil
 }
@@ -144,14 +158,8 @@ func (h *Host) BootUnready() {
 
 func (h *Host) boot() error {
 	// A fresh mount forgets what the kernel remembered of the disk, as a boot does.
-	// A process that another goroutine starts at this moment has our open files until
-	// it becomes another program.
-	var busy error
-	if !Poll(bootBound, func() bool {
-		busy = unix.Unmount(h.outside(""), 0)
-		return !errors.Is(busy, unix.EBUSY)
-	}) || busy != nil {
-		return fmt.Errorf("cannot unmount the disk: %w", busy)
+	if err := h.unmount(); err != nil {
+		return err
 	}
 	if err := h.mount(); err != nil {
 		return err

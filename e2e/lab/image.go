@@ -1,10 +1,6 @@
 package lab
 
-import (
-	"path/filepath"
-
-	"golang.org/x/sys/unix"
-)
+import "path/filepath"
 
 // Image is the disk of a host that is off, for many hosts to begin with: what was
 // installed once need not be installed on each.
@@ -18,8 +14,8 @@ type Image struct {
 func (h *Host) Freeze() *Image {
 	h.t.Helper()
 	h.Shutdown()
-	if err := unix.Unmount(h.outside(""), 0); err != nil {
-		h.t.Fatalf("cannot unmount the disk of %q: %v", h.Name, err)
+	if err := h.unmount(); err != nil {
+		h.t.Fatalf("cannot make an image of %q: %v", h.Name, err)
 	}
 	return &Image{release: h.Release, lower: filepath.Join(h.dir, "upper") + ":" + h.lower}
 }
