@@ -261,7 +261,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
-	if d.owing && time.Since(d.gaveBack) > restAge {
+	if (d.owing || d.host.Ledger.isOff()) && time.Since(d.gaveBack) > restAge {
 		d.giveBack()
 	}
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {

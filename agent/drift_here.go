@@ -125,7 +125,7 @@ func AdoptDrift(ctx context.Context, cfg Config, manager units.Manager, p string
 		return Adoption{}, err
 	}
 	seen, err := d.host.index.Look(d.host.Disk, accounts, []string{p})
-	if at, there := seen.Paths[p]; err == nil && there && at != good.State.Paths[p] {
+	if at, there := seen.Paths[p]; err == nil && there && at != good.State.Paths.all()[p] {
 		return d.adoptInto(ctx, request)
 	}
 	list, err := readAllKept(d.host.State)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -14,6 +15,7 @@ import (
 // giveBack makes the daemon small, at once. After a look that found nothing it is done by a
 // pass, and not more often than that: on a host with much to look at it takes a while.
 func (d *daemon) giveBack() {
+	d.host.Ledger.putAway()
 	giveBack()
 	d.owing, d.gaveBack = false, time.Now()
 }
@@ -22,6 +24,7 @@ func (d *daemon) giveBack() {
 // the heap it lets go of the program's own code and constants, of which an idle
 // poll needs a small part: what is needed comes back from the file by itself.
 func giveBack() {
+	runtime.GC() // what is kept to be used again, such as buffers of encoding/json, goes with the second one
 	debug.FreeOSMemory()
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {
