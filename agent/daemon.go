@@ -253,6 +253,7 @@ func (d *daemon) passOver(c *candidate) {
 
 // finished tells people how a pass ended, and gives the time until the next.
 func (d *daemon) finished(outcome Outcome) time.Duration {
+	defer d.giveBackOwed()
 	d.spendOverride(outcome.Result)
 	delay := d.wakeFor(d.delay(), outcome.Result)
 	same := false
@@ -261,16 +262,17 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
-	if (d.owing || d.host.Ledger.isOff()) && time.Since(d.gaveBack) > restAge {
-		d.giveBack()
-	}
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
 		d.metrics.PassEnded(string(outcome.Result), time.Now())
 		return delay
 	}
 	d.reported = time.Now()
+	news := !same || d.lookout.isBlind()
+	if news || len(d.lookout.faults()) > 0 {
+		d.fillPackageFiles()
+	}
 	d.report(outcome)
-	if !same || d.lookout.isBlind() {
+	if news {
 		d.followDrift()
 		d.lookout.again(0)
 	}

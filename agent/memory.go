@@ -20,6 +20,13 @@ func (d *daemon) giveBack() {
 	d.owing, d.gaveBack = false, time.Now()
 }
 
+// giveBackOwed gives back what looks have taken, and what was needed of the ledger.
+func (d *daemon) giveBackOwed() {
+	if (d.owing || d.host.Ledger.isOff()) && time.Since(d.gaveBack) > restAge {
+		d.giveBack()
+	}
+}
+
 // giveBack makes a daemon that waits small: rendering and staging are over. Besides
 // the heap it lets go of the program's own code and constants, of which an idle
 // poll needs a small part: what is needed comes back from the file by itself.
