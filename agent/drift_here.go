@@ -75,7 +75,7 @@ func (d *daemon) diffsOf(ctx context.Context, cfg Config, found drift, report *D
 	}
 	closeOrigins(d.origins)
 	d.origins = newOrigins(cfg)
-	reply, err := d.renderGood(ctx)
+	reply, err := d.renderGood(ctx, nil)
 	if err != nil {
 		report.NoDiffs = err.Error()
 		return
