@@ -34,6 +34,7 @@ const (
 	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
 	reportAge = time.Minute      // how old the status of a host without news may be
 	restAge   = 10 * time.Second // how often memory is given back that looks without a find took
+	garbage   = 50               // percent of what is needed may lie about besides: a daemon that waits has time
 	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
 
@@ -125,6 +126,7 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 	// One thing after the other: waking a second thread costs an idle poll a fifth of
 	// its time. What is large runs in children, which have all processors.
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(garbage)
 	d.log.Info("evenkeel starts", "version", opt.Version, "host", cfg.Host, "repo", cfg.Repo, "follows", cfg.followed())
 	d.report(Outcome{})
 	if err := d.notify.Ready(); err != nil {
