@@ -133,6 +133,23 @@ func (a *Attempt) move(dir apply.Dir, phase Phase) error {
 	return nil
 }
 
+// leaveToLedger takes out of the record of a correction what it does not change and what the
+// ledger says as well, which may be much: all that is owned, and what shall stand where no
+// unit reads anything.
+func (a *Attempt) leaveToLedger(n now) {
+	read := map[string]plan.Path{}
+	for _, all := range []map[string]plan.Unit{a.After.Units, a.Before.Units, n.state.Units} {
+		for _, u := range all {
+			for p := range u.Inputs {
+				if at, there := a.After.Paths[p]; there {
+					read[p] = at
+				}
+			}
+		}
+	}
+	a.Owned, a.After.Paths = nil, read
+}
+
 // note records what is about to be staged, so that it can be cleaned up.
 func (a *Attempt) note(dir apply.Dir) error {
 	a.phase, a.tries = PhaseStage, 1

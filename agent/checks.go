@@ -154,7 +154,7 @@ func (d *daemon) settleIdentity() (Outcome, bool) {
 // wavesOf orders the units of the good commit that shall run.
 func (d *daemon) wavesOf() [][]string {
 	if good := d.host.Ledger.Good; good != nil {
-		return plan.Waves(plan.Target{State: good.State, Services: good.Services})
+		return plan.Waves(plan.Target{State: plan.State{Units: good.State.Units}, Services: good.Services})
 	}
 	return nil
 }

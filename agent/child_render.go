@@ -20,6 +20,7 @@ type RenderRequest struct {
 	Tree       string           `json:"tree,omitempty"` // a directory to render as it stands, in the place of all of the above
 	Facts      manifest.Facts   `json:"facts"`
 	Options    manifest.Options `json:"options"`
+	Only       []string         `json:"only,omitempty"`       // the paths of which the contents, and nothing else, shall be in the target
 	Faults     []string         `json:"faults,omitempty"`     // why identities cannot be used
 	Identities int              `json:"identities,omitempty"` // how many files with identities the child gets as descriptors
 }
@@ -122,6 +123,11 @@ func (r RenderRequest) render() (reply RenderReply, err error) {
 	}
 	tree, err := repo.Tree(commit, r.Path)
 	if err != nil {
+		return reply, err
+	}
+	if len(r.Only) > 0 {
+		content, err := manifest.Contents(tree, r.Facts, r.Options, r.Only)
+		reply.Target = &plan.Target{Commit: commit, Content: content}
 		return reply, err
 	}
 	target, err := manifest.Load(tree, r.Facts, r.Options)

@@ -82,7 +82,7 @@ func (h *Host) clashes(t *plan.Target, n now) manifest.Problems {
 func (h *Host) outOfTheWay(p string, is plan.Kind) string {
 	left, known := plan.Path{}, false
 	if h.Ledger.Good != nil {
-		left, known = h.Ledger.Good.State.Paths[p]
+		left, known = h.Ledger.Good.State.Paths.all()[p]
 	}
 	if h.owns(p) && (!known || left.Kind == is) {
 		return "evenkeel brought it: let one commit take it away, and the next one bring the other"

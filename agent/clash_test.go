@@ -37,7 +37,7 @@ func TestWhatStandsInTheWayIsNamedAndNotTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = disk.Close() }()
-	h := &Host{Disk: disk, Ledger: &Ledger{Owned: map[string]Owned{"/etc/ours": {}}}}
+	h := &Host{Disk: disk, Ledger: &Ledger{Owned: shelve(map[string]Owned{"/etc/ours": {}})}}
 
 	for _, row := range []struct {
 		about, path string

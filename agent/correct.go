@@ -131,7 +131,7 @@ func (h *Host) correction(d drift, content map[string][]byte) wanted {
 	good := h.Ledger.Good
 	return wanted{
 		target: &plan.Target{
-			Commit: good.Commit, Roles: h.Ledger.Roles, State: good.State, Content: content,
+			Commit: good.Commit, Roles: h.Ledger.Roles, State: plan.State{Paths: good.State.Paths.all(), Units: good.State.Units}, Content: content,
 			Services: good.Services, Secret: good.Secret, Made: good.Made,
 		},
 		digest: good.Digest, key: h.Ledger.Key, subject: good.Subject, signer: good.Signer,
@@ -196,7 +196,7 @@ func (h *Host) countCorrected(a *Attempt) {
 	}
 	for _, name := range a.Corrects {
 		kind := DriftUnit
-		if at, isPath := h.Ledger.Good.State.Paths[name]; isPath {
+		if at, isPath := h.Ledger.Good.State.Paths.all()[name]; isPath {
 			kind = kindOf(at.Kind)
 		}
 		h.Corrected(kind)
@@ -270,7 +270,7 @@ func (h *Host) watchedPaths() []string {
 	if good == nil {
 		return nil
 	}
-	paths := slices.Collect(maps.Keys(good.State.Paths))
+	paths := slices.Collect(maps.Keys(good.State.Paths.all()))
 	for name := range good.Services {
 		paths = append(paths, path.Join("/etc/systemd/system", name))
 	}

@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"evenkeel/agent/manifest"
@@ -140,7 +142,9 @@ func (d *daemon) correct(ctx context.Context, found drift) (Outcome, error) {
 
 // goodContent gives the bytes of the files that are to be put back. They are not kept
 // anywhere: the good commit is rendered again from the clone. Where only owner or mode
-// changed, the bytes are still there.
+// changed, the bytes are still there. A host that has secrets renders all of the commit:
+// what programs say of it is to be cleaned of every secret there is, and the daemon may have
+// been started since it knew them.
 func (d *daemon) goodContent(ctx context.Context, found drift) (map[string][]byte, error) {
 	content, missing := map[string][]byte{}, map[string]string{}
 	for _, x := range found.corrections() {
@@ -159,11 +163,17 @@ func (d *daemon) goodContent(ctx context.Context, found drift) (map[string][]byt
 	if len(missing) == 0 {
 		return content, nil
 	}
-	reply, err := d.renderGood(ctx)
+	var only []string
+	if len(d.host.Ledger.Good.Secret) == 0 {
+		only = slices.Sorted(maps.Values(missing))
+	}
+	reply, err := d.renderGood(ctx, only)
 	if err != nil {
 		return nil, err
 	}
-	d.host.redactor.learn(reply.Target.Words)
+	if only == nil {
+		d.host.redactor.learn(reply.Target.Words)
+	}
 	for digest, name := range missing {
 		data, same := reply.Target.Content[digest]
 		if !same {
@@ -174,8 +184,8 @@ func (d *daemon) goodContent(ctx context.Context, found drift) (map[string][]byt
 	return content, nil
 }
 
-// renderGood renders the good commit from the clone.
-func (d *daemon) renderGood(ctx context.Context) (RenderReply, error) {
+// renderGood renders the good commit from the clone, or only what it has at some paths.
+func (d *daemon) renderGood(ctx context.Context, only []string) (RenderReply, error) {
 	good := d.host.Ledger.Good
 	facts, err := d.collectFacts(ctx)
 	if err != nil {
@@ -185,7 +195,7 @@ func (d *daemon) renderGood(ctx context.Context) (RenderReply, error) {
 		return RenderReply{}, err
 	}
 	d.keys = d.keyring.look(d.cfg)
-	reply, err := d.renderPast(ctx, seen{tip: source.Tip{Commit: good.Commit}, from: d.origins, past: true}, facts)
+	reply, err := d.renderPast(ctx, seen{tip: source.Tip{Commit: good.Commit}, from: d.origins, past: true, only: only}, facts)
 	var problems manifest.Problems
 	if problems = reply.Problems; err == nil && len(problems) > 0 {
 		err = fmt.Errorf("cannot render the good commit %.12s once more: %s", good.Commit, summary(problems))

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
 
@@ -196,5 +197,27 @@ func TestCommitWithWhatSomebodyDidByHandDoesNotFlapBackFirst(t *testing.T) {
 				t.Errorf("it is corrected first: %t", got)
 			}
 		})
+	}
+}
+
+// TestRecordOfACorrectionHasOnlyWhatIsRead: it was as large as the host has files, and what
+// units read there they must be able to say.
+func TestRecordOfACorrectionHasOnlyWhatIsRead(t *testing.T) {
+	reads := func(p string) map[string]plan.Unit {
+		return map[string]plan.Unit{"app.service": {Inputs: map[string]string{p: ""}}}
+	}
+	at := plan.Path{Kind: plan.File}
+	a := &Attempt{
+		Owned:  map[string]Owned{"/etc/other": {}},
+		Before: plan.State{Units: reads("/etc/before")},
+		After:  plan.State{Paths: map[string]plan.Path{"/etc/now": at, "/etc/before": at, "/etc/after": at, "/etc/other": at}, Units: reads("/etc/after")},
+	}
+	to := a.After
+	a.leaveToLedger(now{state: plan.State{Units: reads("/etc/now")}})
+	if _, other := a.After.Paths["/etc/other"]; other || len(a.After.Paths) != 3 || a.Owned != nil {
+		t.Errorf("it has %v and owns %v", a.After.Paths, a.Owned)
+	}
+	if len(to.Paths) != 4 {
+		t.Error("what is wanted lost something")
 	}
 }

@@ -34,6 +34,7 @@ const (
 	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
 	reportAge = time.Minute      // how old the status of a host without news may be
 	restAge   = 10 * time.Second // how often memory is given back that looks without a find took
+	garbage   = 50               // percent of what is needed may lie about besides: a daemon that waits has time
 	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
 
@@ -125,6 +126,7 @@ func Run(ctx context.Context, cfg Config, opt Options) error {
 	// One thing after the other: waking a second thread costs an idle poll a fifth of
 	// its time. What is large runs in children, which have all processors.
 	runtime.GOMAXPROCS(1)
+	debug.SetGCPercent(garbage)
 	d.log.Info("evenkeel starts", "version", opt.Version, "host", cfg.Host, "repo", cfg.Repo, "follows", cfg.followed())
 	d.report(Outcome{})
 	if err := d.notify.Ready(); err != nil {
@@ -253,6 +255,7 @@ func (d *daemon) passOver(c *candidate) {
 
 // finished tells people how a pass ended, and gives the time until the next.
 func (d *daemon) finished(outcome Outcome) time.Duration {
+	defer d.giveBackOwed()
 	d.spendOverride(outcome.Result)
 	delay := d.wakeFor(d.delay(), outcome.Result)
 	same := false
@@ -261,16 +264,17 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
-	if d.owing && time.Since(d.gaveBack) > restAge {
-		d.giveBack()
-	}
 	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
 		d.metrics.PassEnded(string(outcome.Result), time.Now())
 		return delay
 	}
 	d.reported = time.Now()
+	news := !same || d.lookout.isBlind()
+	if news || len(d.lookout.faults()) > 0 {
+		d.fillPackageFiles()
+	}
 	d.report(outcome)
-	if !same || d.lookout.isBlind() {
+	if news {
 		d.followDrift()
 		d.lookout.again(0)
 	}

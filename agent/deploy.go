@@ -185,6 +185,9 @@ func (h *Host) newAttempt(w wanted, n now, p plan.Plan, suspect plan.Suspect) *A
 		// No process reads anything else than before, so nothing has to prove itself.
 		a.Guard, a.Probation = plan.Service{}, 0
 	}
+	if a.isCorrection() {
+		a.leaveToLedger(n)
+	}
 	for _, step := range p.Steps() {
 		a.Restarts = append(a.Restarts, fmt.Sprintf("%s %s: %s", step.Verb, step.Unit, strings.Join(step.Why, "; ")))
 	}

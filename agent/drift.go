@@ -106,12 +106,8 @@ func (h *Host) lookForDrift(ctx context.Context, good *Good) (now, map[string]er
 	if n.accounts, err = apply.ReadAccounts(h.Disk); err != nil {
 		return n, nil, err
 	}
-	target := &plan.Target{State: good.State}
+	target := &plan.Target{State: plan.State{Paths: good.State.Paths.all()}}
 	n.seen, err = h.index.Look(h.Disk, n.accounts, h.paths(target))
-	if h.shared != good {
-		h.index.Share(good.State.Paths)
-		h.shared = good
-	}
 	unfit, err := unfitPaths(err)
 	if err != nil {
 		return n, nil, err
@@ -151,7 +147,7 @@ func unfitPaths(err error) (map[string]error, error) {
 func (h *Host) driftOfPaths(good *Good, d *drift, unfit map[string]error) map[string]plan.Path {
 	is := d.now.state.Paths
 	to := maps.Clone(is)
-	for p, want := range good.State.Paths {
+	for p, want := range good.State.Paths.all() {
 		if h.isKept(good, p, want, is[p]) && unfit[p] == nil {
 			to[p] = want
 		}
@@ -176,8 +172,8 @@ func (h *Host) driftOfPaths(good *Good, d *drift, unfit map[string]error) map[st
 		}
 	}
 	for p, err := range unfit {
-		if _, ours := h.Ledger.Owned[p]; ours && h.onDrift(p) != plan.Ignore {
-			want := good.State.Paths[p]
+		if _, ours := h.Ledger.Owned.all()[p]; ours && h.onDrift(p) != plan.Ignore {
+			want := good.State.Paths.all()[p]
 			d.list = append(d.list, Deviation{Name: p, Kind: kindOf(want.Kind), How: "it cannot be looked at: " + err.Error(), Policy: h.onDrift(p), Alone: "nobody can see what stands there"})
 		}
 	}
@@ -187,7 +183,7 @@ func (h *Host) driftOfPaths(good *Good, d *drift, unfit map[string]error) map[st
 // isKept reports whether a path shall be as the good commit left it: what evenkeel
 // brought, and the links that enable its services, whoever made them.
 func (h *Host) isKept(good *Good, p string, want, is plan.Path) bool {
-	if _, ours := h.Ledger.Owned[p]; ours {
+	if _, ours := h.Ledger.Owned.all()[p]; ours {
 		return true
 	}
 	service := path.Base(p)

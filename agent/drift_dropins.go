@@ -52,7 +52,7 @@ func (h *Host) driftOfDropIns(good *Good, d *drift) {
 	if good.DropIns == nil {
 		return
 	}
-	for _, p := range h.foreignDropIns(good.Services, h.Ledger.Owned) {
+	for _, p := range h.foreignDropIns(good.Services, h.Ledger.Owned.all()) {
 		policy := h.onDrift(strings.TrimSuffix(path.Base(path.Dir(p)), ".d"))
 		if slices.Contains(good.DropIns, p) || policy == plan.Ignore {
 			continue

@@ -75,7 +75,7 @@ func (d *daemon) diffsOf(ctx context.Context, cfg Config, found drift, report *D
 	}
 	closeOrigins(d.origins)
 	d.origins = newOrigins(cfg)
-	reply, err := d.renderGood(ctx)
+	reply, err := d.renderGood(ctx, nil)
 	if err != nil {
 		report.NoDiffs = err.Error()
 		return
@@ -125,7 +125,7 @@ func AdoptDrift(ctx context.Context, cfg Config, manager units.Manager, p string
 		return Adoption{}, err
 	}
 	seen, err := d.host.index.Look(d.host.Disk, accounts, []string{p})
-	if at, there := seen.Paths[p]; err == nil && there && at != good.State.Paths[p] {
+	if at, there := seen.Paths[p]; err == nil && there && at != good.State.Paths.all()[p] {
 		return d.adoptInto(ctx, request)
 	}
 	list, err := readAllKept(d.host.State)

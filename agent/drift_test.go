@@ -230,6 +230,6 @@ func TestDriftThatIsLeftAloneStaysDrift(t *testing.T) {
 func TestHostWithoutGoodCommitHasNoDrift(t *testing.T) {
 	w := newWorld(plainScenario())
 	h := mustHost(t, w)
-	h.Ledger.Owned = map[string]Owned{"/etc/motd": {}}
+	h.Ledger.Owned = shelve(map[string]Owned{"/etc/motd": {}})
 	mustDrift(t, h)
 }

@@ -82,7 +82,7 @@ func (d *drift) note(x Deviation) {
 // Where the good commit has a file of its own at the place of the link, that is the drift.
 func (h *Host) isMasked(name string, detail units.Detail) bool {
 	link := maskOf(name)
-	if _, ours := h.Ledger.Good.State.Paths[link]; ours {
+	if _, ours := h.Ledger.Good.State.Paths.all()[link]; ours {
 		return false
 	}
 	if detail.Load == "masked" {

@@ -258,7 +258,7 @@ func TestCommitDoesNotEnableWhatSomebodyDisabledOnAFrozenHost(t *testing.T) {
 		t.Fatalf("the commit ends as %q: %s %v", outcome.Result, outcome.Reason, err)
 	}
 	mustDrift(t, mustHost(t, w), link)
-	if _, ours := h.Ledger.Owned[link]; ours {
+	if _, ours := h.Ledger.Owned.all()[link]; ours {
 		t.Error("the vendor's link counts as evenkeel's")
 	}
 	thaw(t, w)

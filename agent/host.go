@@ -65,7 +65,6 @@ type Host struct {
 	leftover []*Attempt // records that must go before the next attempt, the oldest first
 
 	index    apply.Index
-	shared   *Good // whose texts the index refers to
 	redactor redactor
 	decode   decoder
 }
@@ -144,7 +143,7 @@ func (h *Host) paths(target *plan.Target) []string {
 	for _, p := range target.Absent {
 		add(p)
 	}
-	for p := range h.Ledger.Owned {
+	for p := range h.Ledger.Owned.all() {
 		add(p)
 	}
 	if h.Open != nil {

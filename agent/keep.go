@@ -29,10 +29,9 @@ func (h *Host) finishKeep(except []string) error {
 	if err := h.moveAnchorFor(a.Past, a.Commit, a.Minimum); err != nil {
 		return err
 	}
-	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: a.asked(), Services: a.Services, Except: except, Secret: a.Secret, Drift: a.Drift, DropIns: a.DropIns, Made: a.Made}
+	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: goodStateOf(a.asked()), Services: a.Services, Except: except, Secret: a.Secret, Drift: a.Drift, DropIns: a.DropIns, Made: a.Made}
 	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
-	l.Owned, l.Found, l.Sysctl, l.Roles, l.Key = a.Owned, a.Found, a.SysctlFirst, a.Roles, a.Key
-	l.slim()
+	l.Owned, l.Found, l.Sysctl, l.Roles, l.Key = shelve(a.Owned), a.Found, a.SysctlFirst, a.Roles, a.Key
 	l.Hold, l.Approved, l.CameUp = nil, nil, nil
 	h.forgetSecrets()
 	l.Corrections = nil // another commit, another try

@@ -91,8 +91,8 @@ func (h *Host) keepReplaced(a *Attempt, n now) error {
 func (h *Host) left() (paths map[string]plan.Path, secret map[string]bool) {
 	paths, secret = map[string]plan.Path{}, map[string]bool{}
 	if good := h.Ledger.Good; good != nil {
-		for p := range h.Ledger.Owned {
-			if at, ours := good.State.Paths[p]; ours {
+		for p := range h.Ledger.Owned.all() {
+			if at, ours := good.State.Paths.all()[p]; ours {
 				paths[p] = at
 			}
 		}

@@ -51,7 +51,7 @@ func (h *Host) leaveDrift(w *wanted, n now) {
 // stays reports whether a commit leaves what drifted at a path that it asks for.
 func (h *Host) stays(p string, t *plan.Target, frozen bool, n now) bool {
 	good, asked := h.Ledger.Good, t.State.Paths[p]
-	return good != nil && asksTheSame(p, good.State.Paths[p], asked) && (frozen || onDrift(t.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n)
+	return good != nil && asksTheSame(p, good.State.Paths.all()[p], asked) && (frozen || onDrift(t.Drift, p) != plan.Correct) && h.hasDrifted(p, asked, n)
 }
 
 // asksTheSame reports whether a commit asks for the same at a path as the good one did. A

@@ -38,7 +38,7 @@ type Ledger struct {
 	Key         string                 `json:"key,omitempty"` // of the last pass that was decided
 	Good        *Good                  `json:"good,omitempty"`
 	Anchored    bool                   `json:"anchored,omitempty"` // an Anchor was written: from then on there must be one
-	Owned       map[string]Owned       `json:"owned,omitempty"`    // every path that a kept target brought here
+	Owned       shelved[Owned]         `json:"owned,omitzero"`     // every path that a kept target brought here
 	Found       map[string]bool        `json:"found,omitempty"`    // unit -> was it active before evenkeel first ran it
 	Runs        map[string]Started     `json:"runs,omitempty"`
 	CameUp      map[string]string      `json:"came_up,omitempty"` // unit that the open attempt touched -> its invocation right after the job
@@ -62,7 +62,7 @@ type Good struct {
 	Signer   string                  `json:"signer,omitempty"`
 	Digest   string                  `json:"digest"` // of the target
 	When     time.Time               `json:"when"`
-	State    plan.State              `json:"state"`
+	State    goodState               `json:"state"`
 	Services map[string]plan.Service `json:"services,omitempty"`
 	Except   []string                `json:"except,omitempty"` // checks that were red before it and still are
 	Secret   map[string]bool         `json:"secret,omitempty"` // paths whose content is nobody's business
@@ -228,7 +228,6 @@ func loadLedger(dir apply.Dir, decode decoder) (*Ledger, error) {
 	if l.Version != ledgerVersion {
 		return nil, fmt.Errorf("cannot read the ledger %q: its version is %d, this program knows %d", ledgerFile, l.Version, ledgerVersion)
 	}
-	l.slim()
 	return l, nil
 }
 

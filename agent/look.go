@@ -118,16 +118,16 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 		d.sourceAnswered(time.Now())
 	}
 	d.host.tell(StageRendering, offer.Tip.Commit)
-	return d.renderOffer(ctx, offer, proof, facts)
+	return d.renderOffer(ctx, offer, proof, facts, nil)
 }
 
 // renderOffer renders a commit that is in a clone, with the identities that open
-// its secrets.
-func (d *daemon) renderOffer(ctx context.Context, offer Offer, proof Proof, facts manifest.Facts) (RenderReply, error) {
+// its secrets: all of it, or only what stands at some paths.
+func (d *daemon) renderOffer(ctx context.Context, offer Offer, proof Proof, facts manifest.Facts, only []string) (RenderReply, error) {
 	identities := openIdentities(d.cfg)
 	defer closeFiles(identities)
 	request := d.renderRequest(facts)
-	request.Offer, request.Trust, request.Path = offer, proof, d.cfg.Path
+	request.Offer, request.Trust, request.Path, request.Only = offer, proof, d.cfg.Path, only
 	return RenderChild(ctx, request, identities...)
 }
 

@@ -243,10 +243,11 @@ func (l *lookout) sawPackages() bool {
 	return saw
 }
 
-// outdated says that directories may have been replaced without a word.
+// outdated says that directories may have been replaced without a word, and that a package
+// manager may have left something.
 func (l *lookout) outdated() {
 	l.mu.Lock()
-	l.stale = true
+	l.stale, l.beside = true, true
 	l.mu.Unlock()
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -14,14 +15,23 @@ import (
 // giveBack makes the daemon small, at once. After a look that found nothing it is done by a
 // pass, and not more often than that: on a host with much to look at it takes a while.
 func (d *daemon) giveBack() {
+	d.host.Ledger.putAway()
 	giveBack()
 	d.owing, d.gaveBack = false, time.Now()
+}
+
+// giveBackOwed gives back what looks have taken, and what was needed of the ledger.
+func (d *daemon) giveBackOwed() {
+	if (d.owing || d.host.Ledger.isOff()) && time.Since(d.gaveBack) > restAge {
+		d.giveBack()
+	}
 }
 
 // giveBack makes a daemon that waits small: rendering and staging are over. Besides
 // the heap it lets go of the program's own code and constants, of which an idle
 // poll needs a small part: what is needed comes back from the file by itself.
 func giveBack() {
+	runtime.GC() // what is kept to be used again, such as buffers of encoding/json, goes with the second one
 	debug.FreeOSMemory()
 	maps, err := os.Open("/proc/self/maps")
 	if err != nil {

@@ -16,6 +16,21 @@ func TestGiveBackMakesTheProcessSmallerAndNothingElse(t *testing.T) {
 	}
 }
 
+// TestAttemptThatIsOverIsForgotten: with 10,000 files it was 7 MB, until the next one.
+func TestAttemptThatIsOverIsForgotten(t *testing.T) {
+	w, target := keptWorld(t, nil)
+	w.disk.Overwrite("/etc/motd", "by hand\n")
+	h := mustHost(t, w)
+	if _, outcome := putRight(t, h, target); outcome.Result != ResultCorrected {
+		t.Fatalf("it ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	for _, a := range h.leftover[:cap(h.leftover)] {
+		if a != nil {
+			t.Errorf("attempt %d stays in memory", a.Number)
+		}
+	}
+}
+
 // fileBacked is the resident memory that is a file's, in kB.
 func fileBacked(t *testing.T) int {
 	t.Helper()

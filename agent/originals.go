@@ -38,7 +38,7 @@ func (h *Host) keepOriginals(owned map[string]Owned) error {
 	wrote := false
 	for _, p := range slices.Sorted(maps.Keys(owned)) {
 		o := owned[p].original()
-		if _, already := h.Ledger.Owned[p]; already || o.Kind != plan.File {
+		if _, already := h.Ledger.Owned.all()[p]; already || o.Kind != plan.File {
 			continue
 		}
 		if _, err := h.State.Stat(originalPrefix + o.Digest); err == nil {
@@ -76,7 +76,7 @@ func (h *Host) readOriginal(p string) ([]byte, error) {
 // dropOriginals removes copies that nothing refers to any more.
 func (h *Host) dropOriginals() {
 	used := map[string]bool{}
-	for _, o := range h.Ledger.Owned {
+	for _, o := range h.Ledger.Owned.all() {
 		used[originalPrefix+o.original().Digest] = true
 	}
 	names, err := h.State.Names()

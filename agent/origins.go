@@ -31,7 +31,8 @@ type origin struct {
 type seen struct {
 	tip  source.Tip
 	from []*origin
-	past bool // a person went back to it
+	past bool     // a person went back to it, or it is the good one
+	only []string // the paths whose contents alone are asked for; nil for the target
 }
 
 // clonePrefix begins the name of a clone's directory in the cache.

@@ -104,5 +104,5 @@ func (h *Host) md5(p string) string {
 // beside lists the versions of managed files that package managers left beside
 // them, for people to look at.
 func (h *Host) beside() []string {
-	return apply.Beside(h.Disk, slices.Sorted(maps.Keys(h.Ledger.Owned)))
+	return apply.Beside(h.Disk, slices.Sorted(maps.Keys(h.Ledger.Owned.all())))
 }

@@ -35,8 +35,8 @@ func Predict(from, to *plan.Target) Prediction {
 		seen.state = settledAt(w.to)
 		seen.seen.Paths = seen.state.Paths
 		h.addSystemUnits(&w, n)
-		h.Ledger.Owned, h.Ledger.Found = w.owned, w.found
-		h.Ledger.Good = &Good{State: w.to}
+		h.Ledger.Owned, h.Ledger.Found = shelve(w.owned), w.found
+		h.Ledger.Good = &Good{State: goodStateOf(w.to)}
 		h.Ledger.Runs = map[string]Started{}
 		for name, u := range w.to.Units {
 			h.Ledger.Runs[name] = Started{Invocation: settledRun, Inputs: u.Inputs}

@@ -29,9 +29,9 @@ type pruning struct {
 // unit.
 func (l *Ledger) pruning(w wanted) pruning {
 	nothing := len(w.target.State.Paths) == 0 && len(w.target.State.Units) == 0
-	p := pruning{all: nothing && len(l.Owned)+len(l.Found) > 0}
-	for _, name := range slices.Sorted(maps.Keys(l.Owned)) {
-		if l.Good != nil && l.Good.State.Paths[name].Kind == plan.Directory || isEnablement(name) {
+	p := pruning{all: nothing && len(l.Owned.all())+len(l.Found) > 0}
+	for _, name := range slices.Sorted(maps.Keys(l.Owned.all())) {
+		if l.Good != nil && l.Good.State.Paths.all()[name].Kind == plan.Directory || isEnablement(name) {
 			continue
 		}
 		p.owned++

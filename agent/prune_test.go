@@ -32,10 +32,10 @@ func TestPruningAsksWhenMuchGoes(t *testing.T) {
 		{"all of three, and nothing else is asked for", 3, 0, true},
 		{"a host that had nothing and gets nothing", 0, 0, false},
 	} {
-		l := &Ledger{Owned: map[string]Owned{}, Good: &Good{State: plan.State{Paths: map[string]plan.Path{}}}}
+		l := &Ledger{Owned: shelve(map[string]Owned{}), Good: &Good{State: goodStateOf(plan.State{Paths: map[string]plan.Path{}})}}
 		w := wanted{target: &plan.Target{State: plan.State{Paths: map[string]plan.Path{}}}, owned: map[string]Owned{}}
 		own := func(p string, kind plan.Kind, stays bool) {
-			l.Owned[p], l.Good.State.Paths[p] = Owned{}, plan.Path{Kind: kind}
+			l.Owned.all()[p], l.Good.State.Paths.all()[p] = Owned{}, plan.Path{Kind: kind}
 			if stays {
 				w.owned[p], w.target.State.Paths[p] = Owned{}, plan.Path{Kind: kind}
 			}
@@ -308,7 +308,7 @@ func TestStaleOriginalIsNotPutBack(t *testing.T) {
 			if text, _ := a.w.disk.ReadFile(p); string(text) != row.ends {
 				t.Errorf("%q stands there, want %q", text, row.ends)
 			}
-			if _, ours := a.host.Ledger.Owned[p]; ours {
+			if _, ours := a.host.Ledger.Owned.all()[p]; ours {
 				t.Error("the path is still ours")
 			}
 		})

@@ -67,7 +67,7 @@ func (h *Host) clean() error {
 		if err := a.remove(h.State); err != nil {
 			return err
 		}
-		h.leftover = h.leftover[1:]
+		h.leftover = slices.Delete(h.leftover, 0, 1) // and not a slice of it, which would keep the attempt in memory
 	}
 	return h.sweepState()
 }

@@ -54,7 +54,6 @@ func (d *daemon) report(o Outcome) {
 	})
 	d.fillFromLedger()
 	d.fillUnits()
-	d.fillPackageFiles()
 	d.tellSysctls()
 	d.metrics.Standing(metrics.Standing{
 		Rejected: o.Result == ResultRejected, Refused: o.Result == ResultRefused,

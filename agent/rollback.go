@@ -256,7 +256,7 @@ func (d *daemon) renderFromClones(ctx context.Context, past seen, facts manifest
 	var first error
 	proof := Proof{Policy: source.Policy{Minimum: d.trust.policy.Minimum}, AllowRewrite: true}
 	for _, o := range past.from {
-		reply, err := d.renderOffer(ctx, Offer{Remote: o.remote, Dir: o.dir, Tip: past.tip}, proof, facts)
+		reply, err := d.renderOffer(ctx, Offer{Remote: o.remote, Dir: o.dir, Tip: past.tip}, proof, facts, past.only)
 		if err == nil {
 			return reply, nil
 		}

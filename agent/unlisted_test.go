@@ -25,7 +25,7 @@ func TestARunningUnitIsStoppedBeforeItsFileGoes(t *testing.T) {
 		d := units.Detail{Invocation: "1", Fragment: c.fragment}
 		d.Load, d.Active = "loaded", c.active
 		h := &Host{
-			Ledger:  &Ledger{Owned: map[string]Owned{file: {}, "/etc/systemd/system/app@.service": {}}},
+			Ledger:  &Ledger{Owned: shelve(map[string]Owned{file: {}, "/etc/systemd/system/app@.service": {}})},
 			Manager: programs{details: map[string]units.Detail{"app.service": d}},
 		}
 		at := plan.Path{Kind: plan.File}

@@ -99,7 +99,7 @@ func (h *Host) owns(p string) bool {
 			return true
 		}
 	}
-	_, ours := h.Ledger.Owned[p]
+	_, ours := h.Ledger.Owned.all()[p]
 	return ours
 }
 
@@ -113,7 +113,7 @@ func (h *Host) isLeftover(p string, at plan.Path) bool {
 
 func (h *Host) owned() map[string]Owned {
 	owned := map[string]Owned{}
-	maps.Copy(owned, h.Ledger.Owned)
+	maps.Copy(owned, h.Ledger.Owned.all())
 	if h.Open != nil {
 		maps.Copy(owned, h.Open.Owned)
 	}

@@ -101,8 +101,8 @@ func TestAProgramThatShallNotRunIsLeftAlone(t *testing.T) {
 
 func TestAFileThatGoesIsReadNoMore(t *testing.T) {
 	h, w, n := wellKnownHost()
-	h.Ledger.Owned = maps.Clone(w.owned)
-	h.Ledger.Good = &Good{State: plan.State{Units: map[string]plan.Unit{"systemd-journald.service": {Inputs: map[string]string{journaldConf: ""}}}}}
+	h.Ledger.Owned = shelve(maps.Clone(w.owned))
+	h.Ledger.Good = &Good{State: goodState{Units: map[string]plan.Unit{"systemd-journald.service": {Inputs: map[string]string{journaldConf: ""}}}}}
 	n.state.Paths = maps.Clone(w.to.Paths)
 	n.seen.Paths = n.state.Paths
 	w.owned, w.to.Paths = map[string]Owned{}, map[string]plan.Path{}

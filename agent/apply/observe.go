@@ -1,6 +1,8 @@
 package apply
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"hash/maphash"
@@ -41,18 +43,21 @@ func (u *Unfit) Unwrap() error { return u.Err }
 type Index struct {
 	Key   plan.DigestKey // of this host; not to be changed once anything was looked at
 	seed  maphash.Seed
-	known map[string]indexed // nil: nothing yet
+	known map[uint64]indexed // by the hash of a path; nil: nothing yet
 }
 
-// indexed is what a file was, as short as it can be: there may be many.
+// indexed is what a file was, as short as it can be and without a pointer: there may be many.
 type indexed struct {
-	stamp  uint64 // of what stat(2) told of it
-	digest string
+	stamp  uint64 // of its path and what stat(2) told of it
+	digest [sha256.Size]byte
 }
 
-// stamp is another one when anything but the name of a file changed.
-func (x *Index) stamp(info Info) uint64 {
-	return maphash.Comparable(x.seed, [4]int64{int64(info.Inode), info.Size, info.MTime.UnixNano(), info.CTime.UnixNano()})
+// stamp is another one when anything of a file changed.
+func (x *Index) stamp(p string, info Info) uint64 {
+	return maphash.Comparable(x.seed, struct {
+		path                      string
+		inode, size, mtime, ctime int64
+	}{p, int64(info.Inode), info.Size, info.MTime.UnixNano(), info.CTime.UnixNano()})
 }
 
 // Look describes what stands at each of the absolute paths, following no link.
@@ -118,40 +123,22 @@ func (x *Index) one(dir Dir, accounts Accounts, p string, seen *Seen) error {
 
 func (x *Index) digest(dir Dir, p string, info Info) (string, error) {
 	if x.known == nil {
-		x.known, x.seed = map[string]indexed{}, maphash.MakeSeed()
+		x.known, x.seed = map[uint64]indexed{}, maphash.MakeSeed()
 	}
-	now := indexed{stamp: x.stamp(info)}
-	if was := x.known[p]; was.stamp == now.stamp && was.digest != "" {
-		return was.digest, nil
+	at, now := maphash.String(x.seed, p), indexed{stamp: x.stamp(p, info)}
+	if was, known := x.known[at]; known && was.stamp == now.stamp {
+		return hex.EncodeToString(was.digest[:]), nil
 	}
 	data, err := dir.Read(path.Base(p), MaxFile)
 	if err != nil {
 		return "", err
 	}
-	now.digest = x.Key.Digest(data)
-	x.known[p] = now
-	return now.digest, nil
-}
-
-// Share has the index refer to the names and digests of a state in place of its own where
-// they are the same: of many files these take more than all else that is known of it.
-func (x *Index) Share(paths map[string]plan.Path) {
-	shared := make(map[string]indexed, len(x.known))
-	for p, at := range paths {
-		known, there := x.known[p]
-		if there && known.digest == at.Digest {
-			known.digest = at.Digest
-		}
-		if there {
-			shared[p] = known
-		}
+	digest := x.Key.Digest(data)
+	if _, err := hex.Decode(now.digest[:], []byte(digest)); err != nil {
+		panic("internal error: a digest is not in hex: " + err.Error())
 	}
-	for p, known := range x.known {
-		if _, there := shared[p]; !there {
-			shared[p] = known
-		}
-	}
-	x.known = shared
+	x.known[at] = now
+	return digest, nil
 }
 
 // ReadAccounts reads the host's users and groups from /etc/passwd and

@@ -119,6 +119,9 @@ func (b *builder) file(ro role, s source, r *renderer) {
 		b.c.at(place, hint, "%s", fault)
 		return
 	}
+	if b.only != nil && !b.only[dest] {
+		return
+	}
 	b.brought[dest] = ro.name
 	if !b.claim(dest, plan.File, place) {
 		return
@@ -308,14 +311,12 @@ func (b *builder) links(ro role) {
 // unclaimedAttributes reports entries of files: for which the role has no file.
 func (b *builder) unclaimedAttributes(ro role) {
 	var own []string
-	for dest, name := range b.brought {
-		if name == ro.name {
-			own = append(own, dest)
-		}
-	}
 	for _, dest := range slices.Sorted(maps.Keys(ro.files)) {
-		if contains(own, dest) {
+		if b.brought[dest] == ro.name {
 			continue
+		}
+		if own == nil {
+			own = b.broughtBy(ro.name)
 		}
 		a := ro.files[dest]
 		hint := didYouMean(dest, own)
@@ -329,6 +330,17 @@ func (b *builder) unclaimedAttributes(ro role) {
 		}
 		b.c.add(Problem{File: a.place.File, Line: a.place.Line, Col: a.col, Message: fmt.Sprintf("the role has no file for %q", dest), Hint: hint})
 	}
+}
+
+// broughtBy lists the paths for which a role has a file.
+func (b *builder) broughtBy(role string) []string {
+	var own []string
+	for dest, name := range b.brought {
+		if name == role {
+			own = append(own, dest)
+		}
+	}
+	return own
 }
 
 // nesting reports paths below something that is not a directory.

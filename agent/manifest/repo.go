@@ -32,7 +32,8 @@ type repo struct {
 	sealed []plan.Place // secrets that were met and not opened
 	words  words        // of secrets that were opened
 
-	explain bool // keep what each template reads
+	explain bool            // keep what each template reads
+	only    map[string]bool // paths of the host whose files are read; nil for all
 }
 
 func newRepo(tree fs.FS, opts Options) *repo {
