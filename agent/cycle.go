@@ -99,7 +99,7 @@ func (d *daemon) notThis(c *candidate) (Outcome, bool) {
 		if err := l.save(d.host.State); err != nil {
 			return failed(err), true
 		}
-		if d.host.isHeld() { // that is what a person must hear of first
+		if hold := d.host.holdHere(); hold != nil || d.host.isHeld() { // that is what a person must hear of first
 			return Outcome{Result: ResultHeld, Reason: d.host.Ledger.Hold.Reason}, true
 		}
 		return Outcome{Result: ResultRejected, Reason: r.Reason, Evidence: r.Evidence}, true

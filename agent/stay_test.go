@@ -3,11 +3,13 @@ package agent
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
 	"time"
 
+	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 )
 
@@ -37,9 +39,6 @@ func TestCommitWithoutAWayBackStaysAndHolds(t *testing.T) {
 		p.at("2")
 		if good := p.h.Ledger.Good.Commit; good != "one" {
 			t.Errorf("good is %s", good)
-		}
-		if _, rejected := p.h.Ledger.IsRejected("two", ""); rejected {
-			t.Error("it is rejected, so no retry of it could help")
 		}
 
 		p.start()
@@ -90,6 +89,87 @@ func TestCommitAfterOneWithoutAWayBackHoldsAsWell(t *testing.T) {
 		p.is(p.deploy(p.commit("four", 1, "/app")), ResultGood, "")
 		p.is(p.breaking(p.commit("five", 2, "/app"), p.reds("/app")), ResultRejected, "")
 		p.at("1")
+	})
+}
+
+// follower is a daemon on the host, as far as people's words and rejections need it.
+func (p *probation) follower() *daemon {
+	return &daemon{host: p.h, cfg: Config{Host: "host"}, log: slog.New(slog.DiscardHandler)}
+}
+
+func candidateOf(target *plan.Target) *candidate {
+	return &candidate{target: target, digest: manifest.Digest(target)}
+}
+
+// TestHeldCommitIsNotTriedAgainAfterARollback: a commit failed and was held, a person
+// went back from it, and "resume" had it applied, and fail, once more.
+func TestHeldCommitIsNotTriedAgainAfterARollback(t *testing.T) {
+	inTime(t, func(t *testing.T, p *probation) {
+		one, two := p.commit("one", 1, "/app"), p.holding("two", 2, "/app")
+		p.is(p.deploy(one), ResultGood, "")
+		p.held(p.breaking(two, p.reds("/app")), "two", "/app")
+		p.h.Phase, p.red = nil, map[string]bool{}
+		p.start()
+		d := p.follower()
+		d.heedRollback([]byte("one"))
+		if outcome, stop := d.notThis(candidateOf(one)); stop {
+			t.Fatalf("nobody goes back: %+v", outcome)
+		}
+		p.is(p.deploy(one), ResultGood, "")
+		d.heedResume(nil)
+		for about, target := range map[string]*plan.Target{
+			"the commit itself":              two,
+			"another one that asks the same": p.holding("three", 2, "/app"),
+			"the same without the trailer":   p.commit("four", 2, "/app"),
+		} {
+			outcome, stop := d.notThis(candidateOf(target))
+			if !stop || outcome.Result != ResultRejected || !strings.Contains(outcome.Reason, "/app") {
+				t.Errorf("%s: %+v, %v", about, outcome, stop)
+			}
+		}
+
+		d.heedRetry(nil)
+		if outcome, stop := d.notThis(candidateOf(two)); stop {
+			t.Fatalf("a person's retry counts for nothing: %+v", outcome)
+		}
+		p.is(p.deploy(two), ResultGood, "")
+	})
+}
+
+// A commit that asks for just what is held here is no fix: it is rejected, and the host
+// is held as before, until a person says retry.
+func TestCommitThatAsksForWhatIsHeldIsRejected(t *testing.T) {
+	inTime(t, func(t *testing.T, p *probation) {
+		p.is(p.deploy(p.commit("one", 1, "/app")), ResultGood, "")
+		p.held(p.breaking(p.holding("two", 2, "/app"), p.reds("/app")), "two", "/app")
+		p.h.Phase, p.red = nil, map[string]bool{}
+		d, same := p.follower(), p.commit("three", 2, "/app")
+		outcome, _ := d.notThis(candidateOf(same))
+		p.held(outcome, "two", "/app")
+		if r, _ := p.h.Ledger.IsRejected("three", ""); !strings.Contains(r.Reason, "the same as commit two") {
+			t.Errorf("it is not remembered as rejected: %+v", r)
+		}
+		d.heedRetry(nil)
+		if outcome, stop := d.notThis(candidateOf(same)); stop {
+			t.Fatalf("a person's retry counts for nothing: %+v", outcome)
+		}
+		p.is(p.deploy(same), ResultGood, "")
+	})
+}
+
+// A question about a newer commit took the place of the hold. When that commit is gone
+// the host still stays at what failed.
+func TestHoldComesBackAfterAQuestionAboutAnotherCommit(t *testing.T) {
+	inTime(t, func(t *testing.T, p *probation) {
+		p.is(p.deploy(p.commit("one", 1, "/app")), ResultGood, "")
+		p.held(p.breaking(p.holding("two", 2, "/app"), p.reds("/app")), "two", "/app")
+		p.follower().holdAsking(Hold{Reason: "it takes much away", Question: &Question{Commit: "three"}})
+		p.h.forgetQuestion("two")
+		p.start()
+		hold := p.h.holdHere()
+		if hold == nil || hold.Asks || !strings.Contains(hold.Reason, "/app") {
+			t.Errorf("the hold is %+v", hold)
+		}
 	})
 }
 
@@ -232,6 +312,9 @@ func TestEditOnAHostThatStaysAtAFailedCommit(t *testing.T) {
 				}
 				edit.do(w)
 				w.s.sick["next"] = false
+				if what == "another retry" {
+					retried(t, w)
+				}
 				s := failed
 				commit := next(&s)
 				target = s.target(commit, w)
@@ -259,6 +342,16 @@ func TestEditOnAHostThatStaysAtAFailedCommit(t *testing.T) {
 				ends(live, "undisturbed")
 			})
 		}
+	}
+}
+
+// retried is a host whose daemon heard a person say retry.
+func retried(t *testing.T, w *world) {
+	t.Helper()
+	d := &daemon{host: mustHost(t, w), cfg: Config{Host: "host"}, log: slog.New(slog.DiscardHandler)}
+	d.heedRetry(nil)
+	if err := d.host.Ledger.save(d.host.State); err != nil {
+		t.Fatal(err)
 	}
 }
 
