@@ -95,6 +95,8 @@ type daemon struct {
 
 	board    board
 	unserved unserved
+
+	misconfigured misconfigured
 }
 
 // Run is the daemon: it recovers, and then follows the repository until ctx
@@ -320,8 +322,8 @@ func (d *daemon) reload() {
 		return
 	}
 	cfg, err := LoadConfig(d.cfg.File)
+	d.configRead(err)
 	if err != nil {
-		d.log.Error("the old configuration stays in force", "err", err)
 		return
 	}
 	if keys := keepUntilRestart(&cfg, d.cfg); len(keys) > 0 {
@@ -336,7 +338,7 @@ func (d *daemon) reload() {
 	d.host.Probation, d.host.Guard = cfg.Probation, cfg.Guard.service()
 	d.metrics.Origins()
 	d.tidy()
-	d.failures, d.factsAt, d.reported = 0, time.Time{}, time.Time{}
+	d.failures, d.factsAt = 0, time.Time{}
 }
 
 // keepUntilRestart leaves in a new configuration what cannot be changed under a

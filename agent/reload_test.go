@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -196,4 +197,38 @@ func TestReloadNamesWhatWaitsForARestart(t *testing.T) {
 	if said := r.reloaded("listen: \"off\"\n"); said != "" {
 		t.Errorf("with nothing that waits the log says %q", said)
 	}
+}
+
+// TestBrokenConfigurationShowsInStatus: with "interval: 60" in the file a reload ended
+// well, "sync --wait" said that the daemon was idle, and status said OK. Only the log knew.
+func TestBrokenConfigurationShowsInStatus(t *testing.T) {
+	r := newReloading(t, "listen: \"off\"\n")
+	reads := func(want float64) {
+		t.Helper()
+		page := httptest.NewRecorder()
+		r.page.ServeHTTP(page, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		if line := fmt.Sprintf("\nevenkeel_config_last_reload_successful %g\n", want); !strings.Contains(page.Body.String(), line) {
+			t.Errorf("the metrics do not say %q", line)
+		}
+	}
+	reads(1)
+	r.reported = time.Now()
+	r.reloaded("listen: \"off\"\ninterval: 60\nintervall: 60s\n")
+	bad := r.misconfigured.status()
+	if bad == nil || len(bad.Problems) != 2 || !strings.HasPrefix(bad.Problems[0], r.cfg.File+":5: interval") || !strings.HasPrefix(bad.Problems[1], r.cfg.File+":6: ") {
+		t.Fatalf("status says %+v", bad)
+	}
+	reads(0)
+	if !r.reported.IsZero() {
+		t.Error("the pass that follows writes no status, so whoever waits for it waits in vain")
+	}
+	r.reloaded("listen: \"off\"\ninterval: 60\n")
+	if still := r.misconfigured.status(); still == nil || !still.Since.Equal(bad.Since) || len(still.Problems) != 1 {
+		t.Errorf("after another reload status says %+v; it is so since %v", still, bad.Since)
+	}
+	r.reloaded("listen: \"off\"\ninterval: 60s\n")
+	if r.misconfigured.status() != nil {
+		t.Error("a good reload does not end it")
+	}
+	reads(1)
 }

@@ -26,7 +26,11 @@ func (d *daemon) tell(stage Stage, text string) {
 	if d.host.Ledger != nil {
 		d.fillFromLedger()
 	}
-	_ = d.notify.Status(strings.TrimSpace(string(stage) + " " + text))
+	line := strings.TrimSpace(string(stage) + " " + text)
+	if d.misconfigured.status() != nil {
+		line += "; the configuration has problems, and what it said before stays in force"
+	}
+	_ = d.notify.Status(line)
 	d.writeStatus()
 }
 
@@ -213,7 +217,7 @@ func (d *daemon) writeStatus() {
 	s := d.board.read()
 	s.Version, s.PID, s.Written = d.opt.Version, os.Getpid(), time.Now().UTC()
 	s.Host, s.Repo, s.Branch, s.StateDir = d.cfg.Host, d.cfg.Repo, d.cfg.Branch, d.cfg.StateDir
-	s.Tag, s.Pinned = d.cfg.Tag, d.cfg.Commit
+	s.Tag, s.Pinned, s.Config = d.cfg.Tag, d.cfg.Commit, d.misconfigured.status()
 	s.Stale = d.cfg.Stale.alarms(time.Now(), s.Contact, d.headMade)
 	d.metrics.Stale(len(s.Stale) > 0)
 	s.Lock = d.locks.held.status()

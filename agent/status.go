@@ -92,8 +92,9 @@ type Status struct {
 	DriftMore  int           `json:"drift_more,omitempty"`  // how many are not listed
 	DriftFault string        `json:"drift_fault,omitempty"` // why nobody could look, or correct, last time
 
-	Units    []UnitStatus `json:"units,omitempty"` // the services of the good commit, sorted
-	Warnings []string     `json:"warnings,omitempty"`
+	Config   *ConfigStatus `json:"config,omitempty"` // nil when the host's own configuration file is in force
+	Units    []UnitStatus  `json:"units,omitempty"`  // the services of the good commit, sorted
+	Warnings []string      `json:"warnings,omitempty"`
 
 	PackageFiles []string `json:"package_files,omitempty"` // versions of managed files that package managers left beside them
 

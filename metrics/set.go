@@ -83,6 +83,7 @@ type Set struct {
 	sourceErrors  *prometheus.CounterVec
 	sourceHead    prometheus.Gauge
 	stale         prometheus.Gauge
+	configRead    prometheus.Gauge
 	originUp      *prometheus.GaugeVec
 	originContact *prometheus.GaugeVec
 }
@@ -123,6 +124,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		sourceErrors:  counter("source_errors_total", "Looks at the repository that gave no commit, by reason.", "reason"),
 		sourceHead:    gauge("source_head_timestamp_seconds", "When the newest commit was made, by its own clock; 0 before one was read."),
 		stale:         gauge("source_stale", "1 while no repository answers, or the newest commit is old, for longer than the host's config allows."),
+		configRead:    gauge("config_last_reload_successful", "1 when the host's own configuration could be read the last time; 0 while what it said before stays in force."),
 		originUp:      gauges("origin_up", "1 when the last look at this repository or mirror gave a commit that counts.", "origin"),
 		originContact: gauges("origin_last_contact_timestamp_seconds", "When this repository or mirror last answered; 0 before the first time.", "origin"),
 	}
@@ -130,10 +132,11 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	buildInfo.set(build.Version, build.Revision, build.GoVersion)
 	s.phase.set("idle")
 	s.commits.set("", "", "")
+	s.ConfigRead(true) // without it there would be no agent
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
 		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.frozen, s.frozenSince, s.reverts, s.unitJobs, s.drift, s.corrections,
-		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.originUp, s.originContact)
+		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.configRead, s.originUp, s.originContact)
 	return s
 }
 
@@ -252,6 +255,9 @@ func (s *Set) Head(made time.Time) { setTime(s.sourceHead, made) }
 
 // Stale says whether a bound on silence is exceeded.
 func (s *Set) Stale(on bool) { setBool(s.stale, on) }
+
+// ConfigRead says whether the host's own configuration could be read.
+func (s *Set) ConfigRead(ok bool) { setBool(s.configRead, ok) }
 
 // Origin tells of one repository or mirror. Which there are is up to the host's
 // config, so the series are few.

@@ -55,6 +55,7 @@ func lived(s *Set) {
 	s.Phase("watching")
 	s.Head(start)
 	s.Stale(true)
+	s.ConfigRead(false)
 	s.Origin("https://git.example.com/hosts.git", true, start)
 	s.Origin("https://mirror.example.com/hosts.git", false, time.Time{})
 }

@@ -23,6 +23,9 @@ const (
 func renderStatus(s agent.Status, v verdict, now time.Time) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n", v.sentence)
+	if c := s.Config; c != nil {
+		list(&b, "Problems of this host's own configuration; what it said before stays in force", c.Problems, shownProblems)
+	}
 	list(&b, "Problems, each in the repository", s.Refused, shownProblems)
 	list(&b, "Waiting for", s.Waiting, shownProblems)
 	if h := s.Held; h != nil && h.Commit != "" {

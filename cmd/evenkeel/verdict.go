@@ -49,6 +49,9 @@ func verdictOf(s agent.Status, now time.Time) verdict {
 		return bad("WAITING: %s waits for %s; the host stays at %s.", newest, strings.Join(s.Waiting, ", "), before(s))
 	case len(down) > 0:
 		return bad("DOWN: the host is at %s, but %s.", before(s), strings.Join(down, ", "))
+	case s.Config != nil && len(s.Config.Problems) > 0:
+		return bad("BAD CONFIGURATION: since %s, %s; what it said before stays in force, and the host is at %s.",
+			ago(now, s.Config.Since), firstOf(s.Config.Problems), before(s))
 	case s.Paused != nil:
 		return bad("PAUSED: since %s%s: %s; the host stays at %s%s. To go on: \"evenkeel resume\".",
 			ago(now, s.Paused.Since), prefixed(" until ", clockOrNothing(s.Paused.Until)), s.Paused.Reason, before(s), keptBack(s))
@@ -106,6 +109,14 @@ func drifts(s agent.Status) string {
 		return ""
 	}
 	return fmt.Sprintf("; %s changed by hand, see \"evenkeel drift\"", count(len(s.Drift)+s.DriftMore, "place"))
+}
+
+// firstOf is the first of some problems, and says how many there are besides.
+func firstOf(problems []string) string {
+	if more := len(problems) - 1; more > 0 {
+		return fmt.Sprintf("%s (and %d more)", problems[0], more)
+	}
+	return problems[0]
 }
 
 // rejectionOf finds out whether the newest commit is one that failed here.
