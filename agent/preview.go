@@ -28,8 +28,14 @@ type Preview struct {
 	Waiting               []string
 	Asks                  []string // what a person would have to approve first
 	Later                 string   // what keeps it back for now, "" when nothing does
+	Unvalidated           string   // why nobody knows whether its files are right, "" when they are
+	Drifted               bool     // it is what the host is at already, which somebody changed since
 	Warnings              []string
 	Diffs                 []FileDiff
+
+	RolledBack *RollbackStatus // a person took the host back, and the branch has not moved since
+
+	validates bool // systemd and the files' own programs are asked
 }
 
 // FileDiff is one file before and after; nil means that there is none.
@@ -53,6 +59,7 @@ func PlanHere(ctx context.Context, cfg Config, manager units.Manager) (Preview, 
 		}
 		reply, err := d.render(ctx, newest, facts)
 		p.Commit, p.Subject, p.Signer = newest.tip.Commit, reply.Info.Subject, reply.Signer
+		p.RolledBack = d.host.Ledger.rolledBack(p.Commit)
 		return reply, err
 	})
 	return p, err
@@ -76,7 +83,7 @@ func PlanRollback(ctx context.Context, cfg Config, manager units.Manager, commit
 		p.Commit, p.Subject = to.Commit, reply.Info.Subject
 		return reply, err
 	})
-	p.Later = "" // whoever goes back means now
+	p.Later, p.Rejected = "", "" // whoever goes back means now, whatever it failed for since
 	return p, err
 }
 
@@ -108,7 +115,7 @@ func (p *Preview) compare(ctx context.Context, cfg Config, manager units.Manager
 	if err != nil {
 		return err
 	}
-	d.keys = d.keyring.look(d.cfg)
+	d.keys, p.validates = d.keyring.look(d.cfg), true
 	reply, err := render(d, facts)
 	if err != nil {
 		return err
@@ -195,12 +202,18 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	if err := h.addUnlisted(ctx, &w, &n); err != nil {
 		return err
 	}
+	if d.isGood(w, n) { // then what drifted is no matter of a commit
+		p.Drifted = !plan.Diff(n.state, w.to, nil).Empty()
+		return nil
+	}
 	p.Waiting = append(p.Waiting, h.hindered(w, n)...)
+	slices.Sort(p.Waiting)
 	if l := h.Ledger; l.Approved == nil || l.Approved.Digest != c.digest {
 		for _, doubt := range d.doubts(c, w) {
 			p.Asks = append(p.Asks, doubt.reason)
 		}
 	}
+	h.keepUp(w.to)
 	steps := plan.Diff(n.state, w.to, nil)
 	if _, err := h.suspects(ctx, steps, w.to, &n); err != nil {
 		return err
@@ -208,7 +221,39 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 	steps = plan.Diff(n.state, w.to, nil)
 	p.Steps = stepsOf(steps)
 	p.Later = d.shut(t).why
-	for _, step := range steps.Paths {
+	if p.validates {
+		d.tryOut(ctx, w, n, p)
+	}
+	return h.compareFiles(steps.Paths, t, p)
+}
+
+// tryOut lets systemd and the files' own programs judge, as before an apply.
+func (d *daemon) tryOut(ctx context.Context, w wanted, n now, p *Preview) {
+	if os.Geteuid() != 0 {
+		p.Unvalidated = "that needs root"
+		return
+	}
+	d.host.redactor.learn(w.target.Words)
+	err := d.validate(ctx, w, n)
+	var invalid *invalidError
+	switch {
+	case err == nil:
+	case !errors.As(err, &invalid):
+		p.Unvalidated = err.Error()
+	case invalid.missing():
+		for _, i := range invalid.list {
+			p.Waiting = append(p.Waiting, i.String())
+		}
+	default:
+		for _, problem := range invalid.problems(w.target) {
+			p.Problems = append(p.Problems, problem.String())
+		}
+	}
+}
+
+// compareFiles adds each file that changes, before and after.
+func (h *Host) compareFiles(steps []plan.PathStep, t *plan.Target, p *Preview) error {
+	for _, step := range steps {
 		if h.isSecret(step.Path, t) {
 			if step.From.Digest != step.To.Digest {
 				p.Diffs = append(p.Diffs, FileDiff{Path: step.Path, Secret: true})
@@ -219,14 +264,20 @@ func (d *daemon) preview(ctx context.Context, c *candidate, p *Preview) error {
 		if step.From.Kind == plan.File {
 			diff.Old, _ = os.ReadFile(step.Path)
 		}
-		if step.To.Kind == plan.File {
-			diff.New = t.Content[step.To.Digest]
+		switch {
+		case step.To.Kind != plan.File:
+		case step.To.Digest == step.From.Digest:
+			diff.New = diff.Old
+		default:
+			var err error
+			if diff.New, err = h.content(t, step.To.Digest); err != nil {
+				return fmt.Errorf("cannot tell what %q becomes: %w", step.Path, err)
+			}
 		}
 		if diff.Old != nil || diff.New != nil {
 			p.Diffs = append(p.Diffs, diff)
 		}
 	}
-	slices.Sort(p.Waiting)
 	return nil
 }
 

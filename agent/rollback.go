@@ -226,6 +226,16 @@ func (l *Ledger) followed(head string) (commit, news string) {
 	return head, "the branch moved, which ends a rollback"
 }
 
+// rolledBack is the rollback that keeps a commit of the branch off this host, nil when
+// none does.
+func (l *Ledger) rolledBack(head string) *RollbackStatus {
+	pin := l.Pin
+	if pin == nil || pin.Head != "" && pin.Head != head {
+		return nil
+	}
+	return &RollbackStatus{Commit: pin.Commit, Since: pin.Since.UTC()}
+}
+
 // renderPast renders a commit that a person goes back to. It was proven once, and a
 // person with all rights asks for it, so neither a signature nor how it stands to
 // newer commits counts; the oldest one that the host's config allows does. A

@@ -17,11 +17,13 @@ func planCommand(u ui, config *string) *cobra.Command {
 		Short: "show what the newest commit would do here, and why",
 		Long: `Fetches the newest commit into a cache of its own and shows what it would do on
 this host as it is now: each step with its reason, then the files that would
-change. Changes nothing. Needs root.
+change. systemd and the validators of files judge it, as before an apply. Changes
+nothing. Needs root.
 
 Exit codes:
   0  the commit can be applied, or there is nothing to do
-  1  it is refused, waits for something or for your word, or was rejected
+  1  it is refused, waits for something or for your word, was rejected, is kept off
+     by a rollback, or could not be validated
   2  no plan could be made`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -54,9 +56,12 @@ func tellPlan(u ui, p agent.Preview) error {
 	for _, warning := range p.Warnings {
 		u.warn("%s", warning)
 	}
-	if len(p.Steps) == 0 {
+	switch {
+	case p.Drifted:
+		u.say("%s is what %s is at; somebody changed something since, see \"evenkeel drift\"", newest, p.Host)
+	case len(p.Steps) == 0:
 		u.say("%s asks for nothing new on %s", newest, p.Host)
-	} else {
+	default:
 		u.say("%s would do on %s:", newest, p.Host)
 	}
 	for i, step := range p.Steps {
@@ -64,6 +69,15 @@ func tellPlan(u ui, p agent.Preview) error {
 	}
 	for _, d := range p.Diffs {
 		u.text("\n" + diffText(d))
+	}
+	return tellObstacles(u, p)
+}
+
+// tellObstacles says what keeps a commit from being applied now.
+func tellObstacles(u ui, p agent.Preview) error {
+	if back := p.RolledBack; back != nil {
+		u.say("\nNot now: at %s a person took this host back to %s; it stays there until the branch moves, or \"evenkeel resume\"",
+			back.Since.Local().Format("2006-01-02 15:04"), short(back.Commit))
 	}
 	if p.Rejected != "" {
 		u.say("\nIt failed here before and is not tried again: %s", p.Rejected)
@@ -78,7 +92,10 @@ func tellPlan(u ui, p agent.Preview) error {
 	for _, question := range p.Asks {
 		u.say("\nIt would wait for \"evenkeel approve\": %s", question)
 	}
-	if len(p.Waiting)+len(p.Asks) > 0 {
+	if p.Unvalidated != "" {
+		u.say("\nIt was not validated: %s", p.Unvalidated)
+	}
+	if len(p.Waiting)+len(p.Asks) > 0 || p.RolledBack != nil || p.Unvalidated != "" {
 		return &exit{code: exitFound}
 	}
 	return nil

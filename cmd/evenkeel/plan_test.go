@@ -3,6 +3,7 @@ package main
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"evenkeel/agent"
 )
@@ -49,6 +50,13 @@ func TestTellPlan(t *testing.T) {
 			"0123 is refused on web-1:\n  fleet.yaml:3: no\n"},
 		{"waiting", agent.Preview{Commit: "0123", Host: "web-1", Waiting: []string{`the user "app"`}}, exitFound,
 			"0123 asks for nothing new on web-1\n\nIt waits for the user \"app\"\n"},
+		{"a person went back", agent.Preview{Commit: "0123", Host: "web-1", Steps: []string{"x"},
+			RolledBack: &agent.RollbackStatus{Commit: "4567", Since: time.Date(2026, 11, 23, 3, 30, 0, 0, time.Local)}}, exitFound,
+			"0123 would do on web-1:\n  1. x\n\nNot now: at 2026-11-23 03:30 a person took this host back to 4567; it stays there until the branch moves, or \"evenkeel resume\"\n"},
+		{"not validated", agent.Preview{Commit: "0123", Host: "web-1", Steps: []string{"x"}, Unvalidated: "that needs root"}, exitFound,
+			"0123 would do on web-1:\n  1. x\n\nIt was not validated: that needs root\n"},
+		{"what the host is at, and somebody stopped a service", agent.Preview{Commit: "0123", Host: "web-1", Drifted: true}, exitFine,
+			"0123 is what web-1 is at; somebody changed something since, see \"evenkeel drift\"\n"},
 		{"rejected before", agent.Preview{Commit: "0123", Host: "web-1", Steps: []string{"x"}, Rejected: "app.service failed"}, exitFound,
 			"0123 would do on web-1:\n  1. x\n\nIt failed here before and is not tried again: app.service failed\n"},
 	} {
