@@ -14,7 +14,8 @@ import (
 type doubt struct {
 	reason  string
 	paths   []string
-	trailer bool // the author of the commit can answer it by a trailer
+	back    []string // those at which what stood there before evenkeel will stand
+	trailer bool     // the author of the commit can answer it by a trailer
 }
 
 // doubts are the reasons to ask before a commit is applied.
@@ -24,7 +25,7 @@ func (d *daemon) doubts(c *candidate, w wanted) []doubt {
 		all = append(all, doubt{reason: reason})
 	}
 	if p := d.host.Ledger.pruning(w); p.asks() != "" {
-		all = append(all, doubt{reason: p.asks(), paths: p.gone, trailer: true})
+		all = append(all, doubt{reason: p.asks(), paths: p.gone, back: p.back, trailer: true})
 	}
 	if len(w.newer) > 0 {
 		all = append(all, stale(w.newer))
@@ -80,7 +81,7 @@ func (d *daemon) question(c *candidate, w wanted) (Outcome, bool) {
 	trailer := true
 	for _, one := range doubts {
 		reasons = append(reasons, one.reason)
-		q.Paths = append(q.Paths, one.paths...)
+		q.Paths, q.Back = append(q.Paths, one.paths...), append(q.Back, one.back...)
 		trailer = trailer && one.trailer
 	}
 	slices.Sort(q.Paths)
@@ -88,6 +89,7 @@ func (d *daemon) question(c *candidate, w wanted) (Outcome, bool) {
 	if q.More = max(len(q.Paths)-maxAsked, 0); q.More > 0 {
 		q.Paths = q.Paths[:maxAsked]
 	}
+	q.Back = slices.DeleteFunc(q.Back, func(p string) bool { return !slices.Contains(q.Paths, p) })
 	do := fmt.Sprintf("run \"evenkeel approve %.12s\" if this is meant, else push a commit that does not do it", c.target.Commit)
 	if trailer {
 		do += "; a commit with the trailer \"Evenkeel-Allow-Prune: true\" is not asked about"

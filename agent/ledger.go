@@ -143,6 +143,7 @@ type Question struct {
 	Commit string   `json:"commit"`
 	Digest string   `json:"digest"`          // of its target: an answer is for no other one
 	Paths  []string `json:"paths,omitempty"` // what it is about, sorted, at most maxAsked
+	Back   []string `json:"back,omitempty"`  // those of Paths at which what stood there before evenkeel will stand
 	More   int      `json:"more,omitempty"`  // how many paths are not listed
 }
 

@@ -71,6 +71,11 @@ func (w *wanted) goesBack(h *Host, p string, n now) plan.Path {
 	return at
 }
 
+// isStale reports whether the original of a path is out of date, and stays away.
+func (w *wanted) isStale(p string) bool {
+	return slices.ContainsFunc(w.newer, func(n newer) bool { return n.path == p })
+}
+
 // shipsNewer says how a package came to have another version of a file than when
 // the path became ours, "" when none has.
 func (k packaged) shipsNewer(p string, owned Owned) string {

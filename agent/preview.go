@@ -262,7 +262,7 @@ func (h *Host) compareFiles(steps []plan.PathStep, t *plan.Target, p *Preview) e
 		}
 		diff := FileDiff{Path: step.Path}
 		if step.From.Kind == plan.File {
-			diff.Old, _ = os.ReadFile(step.Path)
+			diff.Old, _ = h.readOriginal(step.Path)
 		}
 		switch {
 		case step.To.Kind != plan.File:

@@ -182,6 +182,61 @@ func TestCommitThatTakesMuchAwayWaitsForAnAnswer(t *testing.T) {
 	a.want("the same again is asked about again", few, ResultHeld)
 }
 
+// TestQuestionTellsWhatGetsItsOriginalBack: it spoke of 19 paths to be taken away, and 14
+// of them only got back what stood there before.
+func TestQuestionTellsWhatGetsItsOriginalBack(t *testing.T) {
+	a := newAsker(t, newWorld(newScenario(1)))
+	a.w.disk.PutDir("/etc/app", apply.Attr{Mode: 0o755})
+	for _, p := range many(9)[3:] {
+		a.w.disk.PutFile(p, "before\n", rootFile)
+	}
+	a.want("the first", a.commit("first", many(12)...), ResultGood)
+	few := a.commit("few", many(3)...)
+
+	var p Preview
+	if err := a.preview(t.Context(), few, &p); err != nil {
+		t.Fatal(err)
+	}
+	for _, diff := range p.Diffs {
+		if old := slices.Contains(many(9), diff.Path); string(diff.Old) != "ours at "+diff.Path+"\n" || old != (string(diff.New) == "before\n") || !old && diff.New != nil {
+			t.Errorf("plan shows %s as %q, then %q", diff.Path, diff.Old, diff.New)
+		}
+	}
+	if len(p.Diffs) != 9 {
+		t.Errorf("plan shows %d files", len(p.Diffs))
+	}
+
+	a.want("few", few, ResultHeld)
+	hold := a.host.Ledger.Hold
+	if want := "it would take away 9 of the 12 paths that evenkeel brought here: 3 are removed, and 6 get back what stood there before; up to 5 go without asking"; !strings.Contains(hold.Reason, want) {
+		t.Errorf("it asks %q, want %q", hold.Reason, want)
+	}
+	if back := hold.status().Back; !slices.Equal(back, many(9)[3:]) {
+		t.Errorf("these get back what stood there before: %q", back)
+	}
+}
+
+// TestLinksThatEnableUnitsAreNotCounted: the host spoke of one path more than check
+// --diff, which does not know the other names of units of packages.
+func TestLinksThatEnableUnitsAreNotCounted(t *testing.T) {
+	link := func(to string) plan.Path { return plan.Path{Kind: plan.Link, Link: to} }
+	mask, alias := "/etc/systemd/system/other.service", "/etc/systemd/system/sshd.service"
+	was := link("/usr/lib/systemd/system/db.service")
+	paths := map[string]plan.Path{
+		"/etc/app.conf": {Kind: plan.File}, "/etc/link": link("app.conf"), mask: link("/dev/null"), alias: link("/usr/lib/systemd/system/ssh.service"),
+		"/etc/systemd/system/multi-user.target.wants/ssh.service": link("/usr/lib/systemd/system/ssh.service"),
+	}
+	owned := map[string]Owned{"/etc/systemd/system/database.service": {Original: &was}}
+	for p := range paths {
+		owned[p] = Owned{}
+	}
+	l := &Ledger{Good: &Good{State: goodStateOf(plan.State{Paths: paths})}, Owned: shelve(owned)}
+	p := l.pruning(wanted{target: &plan.Target{}})
+	if want := []string{"/etc/app.conf", "/etc/link", mask}; !slices.Equal(p.gone, want) || p.owned != len(want) {
+		t.Errorf("%d count, of which these go: %q; want %q", p.owned, p.gone, want)
+	}
+}
+
 func TestAnAnswerIsForOneCommit(t *testing.T) {
 	a := newAsker(t, newWorld(newScenario(1)))
 	a.want("the first", a.commit("first", many(20)...), ResultGood)

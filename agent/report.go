@@ -136,7 +136,7 @@ func (h *Hold) status() *HeldStatus {
 		s.Do = "look at the reason, mend it, then run \"evenkeel retry\" or push a fix"
 	}
 	if q := h.Question; q != nil {
-		s.Commit, s.Paths, s.More = q.Commit, q.Paths, q.More
+		s.Commit, s.Paths, s.Back, s.More = q.Commit, q.Paths, q.Back, q.More
 	}
 	return s
 }

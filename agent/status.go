@@ -151,6 +151,7 @@ type HeldStatus struct {
 	Do     string    `json:"do"`               // a sentence that names a command
 	Commit string    `json:"commit,omitempty"` // what "evenkeel approve" would approve, "" when nothing is asked
 	Paths  []string  `json:"paths,omitempty"`  // what that commit is asked about
+	Back   []string  `json:"back,omitempty"`   // those of Paths at which what stood there before evenkeel will stand
 	More   int       `json:"more,omitempty"`   // how many paths are not listed
 
 	Evidence []string `json:"evidence,omitempty"` // what was seen

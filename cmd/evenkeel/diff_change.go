@@ -43,6 +43,7 @@ type fileChange struct {
 func newChange(from, to *plan.Target) *change {
 	p := agent.Predict(from, to)
 	c := &change{New: from == nil, plan: p.Plan, from: from, to: to}
+	c.mayStay()
 	if p.Asks != "" {
 		c.Notes = append(c.Notes, "the host asks first: "+p.Asks+`; "evenkeel approve" there says that it is meant, or the trailer "Evenkeel-Allow-Prune: true" of the commit`)
 	}
@@ -63,6 +64,16 @@ func newChange(from, to *plan.Target) *change {
 		c.Notes = append(c.Notes, "a secret that was only encrypted anew counts as changed here: no host does anything about it")
 	}
 	return c
+}
+
+// mayStay says of units of packages that the commit no longer names that not every host
+// stops them.
+func (c *change) mayStay() {
+	for i, s := range c.plan.Stop {
+		if _, named := c.to.State.Units[s.Unit]; s.With == "" && !named && !c.New && !brings(c.from, s.Unit) {
+			c.plan.Stop[i].Why = append(s.Why, "where it ran before evenkeel came, it is left running")
+		}
+	}
 }
 
 // unseen is what happens on a host and is no step of a prediction: it hangs on what only the
@@ -87,9 +98,11 @@ func (c *change) unseen() []string {
 func (c *change) isSecret(p string) bool { return c.from.Secret[p] || c.to.Secret[p] }
 
 // brings reports whether the repository has a file of a unit.
-func (c *change) brings(unit string) bool {
-	return slices.ContainsFunc(c.to.Reads[unit], func(r plan.Read) bool {
-		return c.to.State.Paths[r.Path].Kind == plan.File && units.IsUnitPath(r.Path) && !strings.Contains(r.Path, ".d/")
+func (c *change) brings(unit string) bool { return brings(c.to, unit) }
+
+func brings(t *plan.Target, unit string) bool {
+	return slices.ContainsFunc(t.Reads[unit], func(r plan.Read) bool {
+		return t.State.Paths[r.Path].Kind == plan.File && units.IsUnitPath(r.Path) && !strings.Contains(r.Path, ".d/")
 	})
 }
 

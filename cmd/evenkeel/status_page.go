@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -29,7 +30,7 @@ func renderStatus(s agent.Status, v verdict, now time.Time) string {
 	list(&b, "Problems, each in the repository", s.Refused, shownProblems)
 	list(&b, "Waiting for", s.Waiting, shownProblems)
 	if h := s.Held; h != nil && h.Commit != "" {
-		list(&b, fmt.Sprintf("Asked about %s, %s", short(h.Commit), count(len(h.Paths)+h.More, "path")), h.Paths, shownProblems)
+		list(&b, fmt.Sprintf("Asked about %s, %s", short(h.Commit), count(len(h.Paths)+h.More, "path")), askedAbout(h), shownProblems)
 	}
 	if s.Held != nil {
 		list(&b, "What was seen", s.Held.Evidence, shownEvidence)
@@ -70,6 +71,18 @@ func list(b *strings.Builder, head string, lines []string, bound int) {
 		}
 		fmt.Fprintf(b, "  %s\n", indented(line))
 	}
+}
+
+// askedAbout are the paths that a commit is asked about, with what becomes of each.
+func askedAbout(h *agent.HeldStatus) []string {
+	var lines []string
+	for _, p := range h.Paths {
+		if slices.Contains(h.Back, p) {
+			p += ": gets back what stood there before"
+		}
+		lines = append(lines, p)
+	}
+	return lines
 }
 
 // drifted are the lines about what somebody changed by hand.
