@@ -22,7 +22,7 @@ POINTS ?= 10000000
 .PHONY: build test unit race e2e lint bench sweep mutants edits cost vm demo package deps rootfs clean
 
 build:
-	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)" -o build/evenkeel ./cmd/evenkeel
+	go build -trimpath -ldflags "-s -w -X main.version=$(VERSION) -X main.revision=$(shell git rev-parse HEAD 2>/dev/null)" -o build/evenkeel ./cmd/evenkeel
 
 # All tests: the packages with the crash sweep, the race detector, the hosts.
 test: deps

@@ -23,9 +23,10 @@ import (
 
 // Options are what the program gives the daemon besides its configuration.
 type Options struct {
-	Log     *slog.Logger
-	Version string
-	Manager units.Manager // systemd
+	Log      *slog.Logger
+	Version  string
+	Revision string        // the commit that the program was built from, "" when nobody knows
+	Manager  units.Manager // systemd
 }
 
 // Bounds of the loop.
@@ -180,19 +181,6 @@ func (c counting) Run(ctx context.Context, verb units.Verb, name string) (string
 	result, err := c.Manager.Run(ctx, verb, name)
 	c.d.metrics.UnitJob(string(verb), result)
 	return result, err
-}
-
-// build is the program as its metrics name it.
-func build(version string) metrics.Build {
-	b := metrics.Build{Version: version, GoVersion: runtime.Version()}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, setting := range info.Settings {
-			if setting.Key == "vcs.revision" {
-				b.Revision = setting.Value
-			}
-		}
-	}
-	return b
 }
 
 // inARow bounds how many commits one pass deals with before it tells how it ended.

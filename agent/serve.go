@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -58,7 +59,7 @@ func (d *daemon) moveDoors(before Config) {
 
 func (d *daemon) makeMetrics() {
 	registry := prometheus.NewRegistry()
-	d.metrics = metrics.New(registry, build(d.opt.Version))
+	d.metrics = metrics.New(registry, metrics.Build{Version: d.opt.Version, Revision: d.opt.Revision, GoVersion: runtime.Version()})
 	d.page = metrics.Handler(registry)
 }
 

@@ -36,7 +36,7 @@ Exit codes:
 				err = errors.Join(err, agent.EndOpen(cmd.Context(), agent.Options{Log: log, Manager: manager}))
 				return &exit{code: exitConfig, err: err, hint: "mend it, then \"systemctl restart evenkeel\""}
 			}
-			if err := agent.Run(cmd.Context(), cfg, agent.Options{Log: log, Version: programVersion(), Manager: manager}); err != nil {
+			if err := agent.Run(cmd.Context(), cfg, agent.Options{Log: log, Version: programVersion(), Revision: programRevision(), Manager: manager}); err != nil {
 				return failed(err, "")
 			}
 			return nil

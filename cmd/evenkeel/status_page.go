@@ -105,27 +105,25 @@ func indented(text string) string {
 	return strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
 }
 
+// rejections are the commits that failed here. Only of the newest one does it matter what a
+// person says; the others are over. What is held is told of already.
 func rejections(b *strings.Builder, s agent.Status, now time.Time) {
-	if len(s.Rejected) == 0 {
-		return
-	}
-	title(b, "Rejected, never tried again unless you say \"evenkeel retry\"")
-	for i, r := range s.Rejected {
-		if i == shownRejected {
-			fmt.Fprintf(b, "  and %d more: see --json\n", len(s.Rejected)-shownRejected)
-			return
-		}
-		fmt.Fprintf(b, "  %s, %s ago: %s\n", commit(&agent.CommitStatus{Commit: r.Commit, Subject: r.Subject}), since(now, r.When), indented(r.Reason))
-		if i > 0 {
-			continue // the newest is the one that somebody was called for
-		}
-		for j, line := range r.Evidence {
-			if j == shownEvidence {
-				break
+	var earlier []string
+	for _, r := range s.Rejected {
+		line := fmt.Sprintf("%s, %s ago: %s", commit(&agent.CommitStatus{Commit: r.Commit, Subject: r.Subject}), since(now, r.When), r.Reason)
+		switch {
+		case s.Held != nil && s.Attempt != nil && r.Commit == s.Attempt.Commit:
+		case s.Target == nil || r.Commit != s.Target.Commit:
+			earlier = append(earlier, line)
+		default:
+			title(b, "Rejected, not tried again unless you say \"evenkeel retry\"")
+			fmt.Fprintf(b, "  %s\n", indented(line))
+			for _, seen := range r.Evidence[:min(len(r.Evidence), shownEvidence)] {
+				fmt.Fprintf(b, "    %s\n", indented(seen))
 			}
-			fmt.Fprintf(b, "    %s\n", indented(line))
 		}
 	}
+	list(b, "Failed here before; a commit that asks for the same as one of these is not tried", earlier, shownRejected)
 }
 
 // would is what a commit that is kept back for now is going to do.

@@ -83,10 +83,21 @@ func waitForLook(ctx context.Context, statusFile string, since time.Time) (agent
 		select {
 		case <-ctx.Done():
 			if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-				return s, fmt.Errorf("the daemon is still %s", s.Stage)
+				return s, errors.New(unfinished(s, since))
 			}
 			return s, ctx.Err()
 		case <-tick.C:
 		}
 	}
+}
+
+// unfinished says what a look that somebody waits for has come to.
+func unfinished(s agent.Status, since time.Time) string {
+	switch {
+	case s.Attempt != nil:
+		return fmt.Sprintf("the daemon is still %s %s%s", s.Stage, attempted(s), prefixed(", waiting for ", s.Attempt.WaitingFor))
+	case s.Stage != agent.StageIdle && s.Stage != agent.StageHeld && s.Written.After(since):
+		return fmt.Sprintf("the daemon is still %s %s", s.Stage, commit(s.Target))
+	}
+	return "the daemon has not ended a look at the repository since then" + prefixed("; the last one failed: ", s.ContactError)
 }

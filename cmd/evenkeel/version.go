@@ -10,6 +10,21 @@ import (
 // version is set when a package is built: -ldflags "-X main.version=1.2.3".
 var version string
 
+// revision is the commit that a package is built from, set in the same way.
+var revision string
+
+// programRevision is that commit, or what Go noted when it was built by hand.
+func programRevision() string {
+	if info, ok := debug.ReadBuildInfo(); revision == "" && ok {
+		for _, setting := range info.Settings {
+			if setting.Key == "vcs.revision" {
+				return setting.Value
+			}
+		}
+	}
+	return revision
+}
+
 // programVersion is the package's version, or what Go noted when it was built
 // by hand.
 func programVersion() string {
@@ -23,10 +38,8 @@ func programVersion() string {
 	if v := info.Main.Version; v != "" && v != "(devel)" {
 		return v
 	}
-	for _, setting := range info.Settings {
-		if setting.Key == "vcs.revision" {
-			return "devel-" + short(setting.Value)
-		}
+	if commit := programRevision(); commit != "" {
+		return "devel-" + short(commit)
 	}
 	return "devel"
 }
