@@ -440,6 +440,11 @@ var mutants = []mutant{
 		by:    "./agent ^TestDriftThatIsLeftAlone$",
 		edits: []edit{{"agent/drift_units.go", "case is.Active && h.isMasked(name, detail):", "case false:"}},
 	},
+	{
+		name:  "a commit that is held is not rejected",
+		by:    "./agent ^TestHeldCommitIsNotTriedAgainAfterARollback$",
+		edits: []edit{{"agent/stay.go", "	h.Ledger.blameFor(a, e.Reason, e.Details, h.Now())\n	h.Ledger.Hold = nil // of another commit\n	hold := h.holdHere()\n", "	hold := &Hold{Reason: e.Reason, Commit: a.Commit}\n	h.Ledger.Hold = hold\n"}},
+	},
 
 	// The real disk.
 	{
