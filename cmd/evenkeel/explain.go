@@ -124,7 +124,7 @@ func (q question) ask(stdin io.Reader) (answer, error) {
 		}
 		problems = append(problems, more...)
 		if a, ok := q.in(e); ok {
-			a.Tried = of.Tried
+			a.Tried = strings.Trim(of.Match+", "+of.Tried, ", ")
 			found = a
 		} else {
 			known = append(known, q.names(e)...)
