@@ -46,6 +46,7 @@ func (b *builder) warnings(roles []role) {
 	out = append(out, b.mistyped(w)...)
 	out = append(out, b.notAtBoot(w)...)
 	out = append(out, b.notBrought(w)...)
+	out = append(out, b.slips(w)...)
 	slices.SortFunc(out, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
 	b.t.Warnings = slices.Compact(out)
 }
@@ -169,4 +170,8 @@ func (w *wiring) dropWarnings() {
 		}
 	}
 	w.t.Warnings = slices.DeleteFunc(w.t.Warnings, func(w plan.Warning) bool { return stale[w] })
+	if w.vendor == nil {
+		w.t.Warnings = append(w.t.Warnings, slices.DeleteFunc(w.noTarget(), func(w plan.Warning) bool { return warned[w] })...)
+		slices.SortFunc(w.t.Warnings, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
+	}
 }

@@ -108,6 +108,7 @@ func check(ctx context.Context, dir string, base baseline, s subject, stdin io.R
 	}
 	if len(hosts) == 0 {
 		r.Problems, err = repository.Check(each)
+		r.Warnings = append(r.Warnings, repository.Unplayed()...)
 	} else {
 		r.Problems, err = checkSome(repository, hosts, each)
 	}
