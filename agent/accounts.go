@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"evenkeel/agent/apply"
+	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 	"evenkeel/units"
 )
@@ -43,35 +44,55 @@ func accountsOf(t *plan.Target) brought {
 func missingAccounts(t *plan.Target, accounts apply.Accounts) []string {
 	var list []string
 	brings := accountsOf(t)
+	users := func() []string { // nearly always nobody is missing, and nobody is listed
+		names, _ := accounts.Names()
+		return slices.AppendSeq(names, maps.Keys(brings.users))
+	}
+	groups := func() []string {
+		_, names := accounts.Names()
+		return slices.AppendSeq(names, maps.Keys(brings.groups))
+	}
 	for _, p := range slices.Sorted(maps.Keys(t.State.Paths)) {
 		at := t.State.Paths[p]
 		if _, there := accounts.UID(at.Owner); at.Owner != "" && !there && !brings.users[at.Owner] {
-			list = append(list, fmt.Sprintf("user %q, who shall own %s", at.Owner, p))
+			list = append(list, fmt.Sprintf("user %q, who shall own %s", at.Owner, p)+hinted(t.Origin[p], at.Owner, users()))
 		}
 		if _, there := accounts.GID(at.Group); at.Group != "" && !there && !brings.groups[at.Group] {
-			list = append(list, fmt.Sprintf("group %q, which shall own %s", at.Group, p))
+			list = append(list, fmt.Sprintf("group %q, which shall own %s", at.Group, p)+hinted(t.Origin[p], at.Group, groups()))
 		}
 	}
 	for _, a := range unitAccounts(t) {
 		_, there := accounts.UID(a.name)
+		known := users
 		if a.key == "Group" {
 			_, there = accounts.GID(a.name)
+			known = groups
 		}
 		if !there && !brings.users[a.name] && !brings.groups[a.name] {
-			list = append(list, fmt.Sprintf("%s %q, as which %s runs", strings.ToLower(a.key), a.name, a.unit))
+			list = append(list, fmt.Sprintf("%s %q, as which %s runs", strings.ToLower(a.key), a.name, a.unit)+hinted(t.Origin[a.path], a.name, known()))
 		}
 	}
 	return list
 }
 
+// hinted says where the repository asks for a name that is not there, and which may be
+// meant: " (roles/web/role.yaml:3; did you mean "nginx"?)".
+func hinted(at plan.Place, name string, known []string) string {
+	words := slices.DeleteFunc([]string{at.String(), manifest.DidYouMean(name, known)}, func(s string) bool { return s == "" })
+	if len(words) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(words, "; ") + ")"
+}
+
 // unitAccount is who a unit's User= or Group= names.
-type unitAccount struct{ unit, key, name string }
+type unitAccount struct{ unit, key, name, path string }
 
 // unitAccounts finds who the target's units that shall run run as, as far as the
 // repository's own files say so. Only systemd resolves specifiers and makes users of
 // its own: such units are left to it.
 func unitAccounts(t *plan.Target) []unitAccount {
-	found := map[unitAccount]string{} // name left out -> name
+	found := map[unitAccount]unitAccount{} // name and path left out -> all of it
 	dynamic := map[string]bool{}
 	for _, p := range slices.Sorted(maps.Keys(t.State.Paths)) {
 		unit, at := unitOf(p), t.State.Paths[p]
@@ -87,14 +108,14 @@ func unitAccounts(t *plan.Target) []unitAccount {
 			case a.Section == "Service" && a.Key == "DynamicUser":
 				dynamic[unit] = true
 			case a.Section == "Service" && (a.Key == "User" || a.Key == "Group"):
-				found[unitAccount{unit: unit, key: a.Key}] = a.Value
+				found[unitAccount{unit: unit, key: a.Key}] = unitAccount{unit, a.Key, a.Value, p}
 			}
 		}
 	}
 	var list []unitAccount
-	for a, name := range found {
-		if name != "" && !dynamic[a.unit] && !strings.Contains(name, "%") {
-			list = append(list, unitAccount{a.unit, a.key, name})
+	for _, a := range found {
+		if a.name != "" && !dynamic[a.unit] && !strings.Contains(a.name, "%") {
+			list = append(list, a)
 		}
 	}
 	slices.SortFunc(list, func(a, b unitAccount) int { return strings.Compare(a.unit+a.key, b.unit+b.key) })

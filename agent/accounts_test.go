@@ -18,7 +18,7 @@ func TestACommitWaitsForTheUserOfItsUnit(t *testing.T) {
 	}{
 		{"root is everywhere", "[Service]\nUser=root\n", "", nil},
 		{"a number needs no name", "[Service]\nUser=4711\n", "", nil},
-		{"nobody of that name", "[Service]\nUser=app\nGroup=web\n", "", []string{`group "web", as which app.service runs`, `user "app", as which app.service runs`}},
+		{"nobody of that name", "[Service]\nUser=app\nGroup=web\n", "", []string{`group "web", as which app.service runs (did you mean "webs"?)`, `user "app", as which app.service runs`}},
 		{"a drop-in has the last word", "[Service]\nUser=app\n", "[Service]\nUser=root\n", nil},
 		{"systemd makes it", "[Service]\nUser=app\n", "[Service]\nDynamicUser=yes\n", nil},
 		{"systemd knows the name", "[Service]\nUser=%p\n", "", nil},
@@ -43,6 +43,19 @@ func TestACommitWaitsForTheUserOfItsUnit(t *testing.T) {
 	}
 }
 
+// A reason to wait says where the repository asks for it: nothing told which line had
+// the slip.
+func TestWaitingForAMisspeltOwnerNamesThePlace(t *testing.T) {
+	target := &plan.Target{
+		State:  plan.State{Paths: map[string]plan.Path{"/srv/a": {Kind: plan.Directory, Owner: "rooot", Group: "root"}}},
+		Origin: map[string]plan.Place{"/srv/a": {File: "roles/web/role.yaml", Line: 3}},
+	}
+	want := []string{`user "rooot", who shall own /srv/a (roles/web/role.yaml:3; did you mean "root"?)`}
+	if got := missingAccounts(target, onlyRoot{}); !slices.Equal(got, want) {
+		t.Errorf("waits for %q, want %q", got, want)
+	}
+}
+
 // onlyRoot is a host on which nobody but root has a name.
 type onlyRoot struct{ apply.Accounts }
 
@@ -50,5 +63,7 @@ func (onlyRoot) UID(name string) (uint32, bool) {
 	n, err := strconv.ParseUint(name, 10, 32)
 	return uint32(n), name == "root" || err == nil
 }
+
+func (onlyRoot) Names() (users, groups []string) { return []string{"root"}, []string{"root", "webs"} }
 
 func (a onlyRoot) GID(name string) (uint32, bool) { return a.UID(name) }

@@ -28,7 +28,11 @@ func (e *invalidError) problems(t *plan.Target) manifest.Problems {
 	var problems manifest.Problems
 	for _, i := range e.list {
 		p := manifest.Problem{Message: i.String()}
-		if at, known := t.Origin[i.Path]; known {
+		at, known := t.Origin[i.Path]
+		if i.Path == "" {
+			at, known = t.Origin[i.Unit]
+		}
+		if known {
 			p.File, p.Line = at.File, at.Line
 			if i.Line > 0 && !strings.HasSuffix(at.File, ".tmpl") && !strings.HasSuffix(at.File, ".yaml") {
 				p.Line = i.Line

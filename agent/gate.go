@@ -91,7 +91,7 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 		case detail.Load == "masked":
 			list = append(list, fmt.Sprintf("unit %s to be unmasked", name))
 		case detail.Load != "loaded":
-			list = append(list, fmt.Sprintf("unit %s, which neither the repository nor the host has", name))
+			list = append(list, fmt.Sprintf("unit %s, which neither the repository nor the host has", name)+hinted(target.Origin[name], name, broughtUnits(target)))
 		}
 		if detail := n.details[name]; detail.Job != "" {
 			reason := fmt.Sprintf("the %s job of %s to end", detail.Job, name)
@@ -103,6 +103,17 @@ func (d *daemon) missing(target *plan.Target, n now) []string {
 	list = append(list, missingAccounts(target, n.accounts)...)
 	list = append(list, d.missingPrograms(target)...)
 	return append(list, d.missingForChecks(target, n)...)
+}
+
+// broughtUnits lists the units that the repository has a file for.
+func broughtUnits(t *plan.Target) []string {
+	var names []string
+	for _, p := range slices.Sorted(maps.Keys(t.State.Paths)) {
+		if name := unitOf(p); name != "" && t.State.Paths[p].Kind == plan.File {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // unmasks reports whether what masks a unit is our own link, which the target has not.
@@ -118,7 +129,7 @@ func (d *daemon) missingPrograms(target *plan.Target) []string {
 	for _, p := range slices.Sorted(maps.Keys(target.Validate)) {
 		program := target.Validate[p][0]
 		if _, comes := target.State.Paths[program]; !comes && !isProgram(program) {
-			list = append(list, fmt.Sprintf("the program %q, which validates %s", program, p))
+			list = append(list, fmt.Sprintf("the program %q, which validates %s", program, p)+hinted(target.Origin[p], "", nil))
 		}
 	}
 	return list
@@ -166,8 +177,8 @@ func (d *daemon) invalid(c *candidate, err error) Outcome {
 		return failed(err)
 	case invalid.missing():
 		var reasons []string
-		for _, i := range invalid.list {
-			reasons = append(reasons, i.String())
+		for _, p := range invalid.problems(c.target) {
+			reasons = append(reasons, p.Message+hinted(plan.Place{File: p.File, Line: p.Line}, "", nil))
 		}
 		return d.wait(reasons...)
 	}

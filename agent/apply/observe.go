@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"hash/maphash"
 	"io/fs"
+	"maps"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -196,6 +198,11 @@ func (a accounts) UID(name string) (uint32, bool) { return a.users.lookup(name) 
 func (a accounts) GID(name string) (uint32, bool) { return a.groups.lookup(name) }
 func (a accounts) User(uid uint32) string         { return a.users.label(uid) }
 func (a accounts) Group(gid uint32) string        { return a.groups.label(gid) }
+
+// Names lists all names, in no order.
+func (a accounts) Names() (users, groups []string) {
+	return slices.Collect(maps.Keys(a.users.number)), slices.Collect(maps.Keys(a.groups.number))
+}
 
 func (i ids) lookup(name string) (uint32, bool) {
 	if n, ok := i.number[name]; ok {

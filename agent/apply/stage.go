@@ -20,6 +20,7 @@ type Accounts interface {
 	GID(name string) (uint32, bool)
 	User(uid uint32) string  // the decimal number when it has no name
 	Group(gid uint32) string // the decimal number when it has no name
+	Names() (users, groups []string)
 }
 
 // Missing says that the host does not have something yet that a commit needs:

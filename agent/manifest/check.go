@@ -33,9 +33,12 @@ func (r *repo) knownHosts(f fleet) []string {
 // names, an example for every entry that fits none of them, and every role that
 // nobody plays. Problems are sorted, each once. The error is of reading the tree.
 //
-// The labels and facts of a host are known on it only, so Check tries those that
-// fleet.yaml asks for: a missing value is reported only when it is missing under
-// all of them. Labels and addresses that a template names have example values.
+// The labels and facts of a host are known on it only, so Check tries each host with
+// those that fleet.yaml asks for, see Case. A value that is missing under one of these
+// sets of labels is a problem: a real host may have them. Facts that fleet.yaml asks for
+// are lenient, since what a host is made of is not made up by leaving it out: a value is
+// missing only when no such fact gives it. Addresses that a template names have example
+// values.
 func Check(tree fs.FS, opts Options) (Problems, error) {
 	return Open(tree, opts).Check(func(Case, *plan.Target) {})
 }
@@ -47,69 +50,18 @@ func (r *Repository) Check(each func(Case, *plan.Target)) (Problems, error) {
 	in := r.reader()
 	in.lookAround()
 	f := in.readFleet()
-	c := checker{repository: r, f: f, each: each, roles: map[string]int{}, hosts: map[Problem][]string{}}
+	c := checker{repository: r, f: f, each: each, roles: map[string]int{}, found: map[Problem]*finding{}}
 	found := slices.Clone(in.c.list)
 	for _, variants := range in.cases(f) {
-		found = append(found, c.host(variants)...)
+		c.host(variants)
 	}
-	found = c.named(found)
+	found = append(found, c.named()...)
 	for _, name := range in.roleNames() {
 		if c.roles[name] == 0 {
 			found = append(found, c.unused(name)...)
 		}
 	}
 	return sorted(found), errors.Join(in.failed, c.failed)
-}
-
-// Case is a host as it might be: one that the repository names, with the labels
-// and facts that an entry of fleet.yaml asks for, or an example for an entry that
-// fits none of those.
-type Case struct {
-	Facts   Facts
-	Tried   string // what was made up for an entry, such as "labels env=prod"; "" for the host as it is named
-	Example bool   // no host of that name is known
-}
-
-// Cases gives what Check looks at: hosts in the order of their names, each at
-// first as it is named, and then the examples. It may be short when fleet.yaml
-// has problems.
-func (r *Repository) Cases() []Case {
-	in := r.reader()
-	return slices.Concat(in.cases(in.readFleet())...)
-}
-
-// maxVariants bounds the sets of labels and facts that are tried for one host.
-const maxVariants = 16
-
-// cases gives the cases of each host together.
-func (r *repo) cases(f fleet) [][]Case {
-	examples := r.exampleFacts()
-	var out [][]Case
-	fitted := map[int]bool{}
-	for _, host := range r.knownHosts(f) {
-		variants := []Case{{Facts: examples.named(host)}}
-		for i, e := range f.entries {
-			fitted[i] = fitted[i] || e.match.holds(variants[0].Facts)
-			m := match{labels: e.match.labels, facts: e.match.facts}
-			fits := e.match.name == "" || match{name: e.match.name}.holds(Facts{Name: host})
-			if fits && !m.empty() && len(variants) <= maxVariants {
-				variants = append(variants, Case{Facts: m.pretend(variants[0].Facts), Tried: m.String()})
-				fitted[i] = true
-			}
-		}
-		out = append(out, variants)
-	}
-	for i, e := range f.entries {
-		if fitted[i] || e.match.empty() {
-			continue
-		}
-		example := Case{Facts: e.match.pretend(examples.named(exampleName(e.match.name))), Tried: e.match.String(), Example: true}
-		for j, other := range f.entries {
-			fitted[j] = fitted[j] || other.match.holds(example.Facts)
-		}
-		out = append(out, []Case{example})
-	}
-	return out
 }
 
 // named gives an example host of that name.
@@ -132,8 +84,17 @@ type checker struct {
 	f          fleet
 	each       func(Case, *plan.Target)
 	roles      map[string]int       // role -> how many hosts play it
-	hosts      map[Problem][]string // what hangs on a host's values -> the hosts that have it
+	found      map[Problem]*finding // by the problem without its hint, which may differ from host to host
 	failed     error
+}
+
+// finding is a problem with who has it.
+type finding struct {
+	Problem
+	hosts   int      // that have it
+	where   []string // these, and how each has to be for it: "web-1 without labels"
+	partly  bool     // some host has it only with some labels
+	noLabel bool     // some host has it only without labels
 }
 
 // load gives the problems of one case and the roles that it plays.
@@ -156,17 +117,24 @@ func (c *checker) load(of Case) (Problems, []string) {
 	return problems, roles
 }
 
+// variant is a case with what was found.
+type variant struct {
+	Case
+	problems Problems
+	roles    []string
+}
+
+func (v variant) has(p Problem) bool {
+	return slices.ContainsFunc(v.problems, p.Same)
+}
+
 // host checks one host under each set of labels and facts.
-func (c *checker) host(cases []Case) []Problem {
-	type variant struct {
-		problems Problems
-		roles    []string
-	}
+func (c *checker) host(cases []Case) {
 	var variants []variant
 	played := map[string]bool{}
 	for _, of := range cases {
 		problems, roles := c.load(of)
-		variants = append(variants, variant{problems, roles})
+		variants = append(variants, variant{of, problems, roles})
 		for _, role := range roles {
 			played[role] = true
 		}
@@ -174,47 +142,97 @@ func (c *checker) host(cases []Case) []Problem {
 	for role := range played {
 		c.roles[role]++
 	}
-	everywhere := func(p Problem) bool {
-		return !slices.ContainsFunc(variants, func(v variant) bool {
-			if p.doubt == doubtHost {
-				return !slices.ContainsFunc(v.problems, func(q Problem) bool { return q.doubt == doubtHost })
-			}
-			return contains(v.roles, p.ofRole()) && !slices.Contains(v.problems, p)
-		})
-	}
-	var out []Problem
+	noted := map[Problem]bool{}
 	for _, v := range variants {
 		for _, p := range v.problems {
-			if p.doubt == sure || !cases[0].Example && everywhere(p) || cases[0].Example && p.doubt != doubtHost {
-				out = append(out, p)
-				if host := cases[0].Facts.Name; p.doubt != sure && !contains(c.hosts[p], host) {
-					c.hosts[p] = append(c.hosts[p], host)
-				}
+			if !noted[p.bare()] && counts(p, v, variants) {
+				noted[p.bare()] = true
+				c.note(p, variants)
 			}
 		}
+	}
+}
+
+// counts reports whether a problem of one variant is one that a real host may have.
+func counts(p Problem, of variant, all []variant) bool {
+	switch p.doubt {
+	case sure:
+		return true
+	case doubtHost:
+		return of.Match == "" && !slices.ContainsFunc(all, func(v variant) bool {
+			return !slices.ContainsFunc(v.problems, func(q Problem) bool { return q.doubt == doubtHost })
+		})
+	}
+	return !slices.ContainsFunc(all, func(v variant) bool {
+		near := maps.Equal(v.Facts.Labels, of.Facts.Labels) || maps.Equal(v.Facts.Labels, all[0].Facts.Labels)
+		return v.imagined && near && contains(v.roles, p.ofRole()) && !v.has(p)
+	})
+}
+
+// note keeps a problem of one host, with the variants that have it.
+func (c *checker) note(p Problem, variants []variant) {
+	f := c.found[p.bare()]
+	if f == nil {
+		f = &finding{Problem: p}
+		c.found[p.bare()] = f
+	} else if strings.HasPrefix(p.Hint, "did you mean") {
+		f.Hint = p.Hint
+	}
+	var where []string
+	everywhere := true
+	for _, v := range variants {
+		if v.has(p) {
+			where = append(where, v.Facts.Name+" "+v.how())
+			f.noLabel = f.noLabel || len(v.Facts.Labels) == 0
+		} else if role := p.ofRole(); role == "" || contains(v.roles, role) {
+			everywhere = false
+		}
+	}
+	if everywhere {
+		where = []string{variants[0].Facts.Name}
+	}
+	f.hosts++
+	f.where = append(f.where, where...)
+	f.partly = f.partly || !everywhere
+}
+
+// named gives what was found, and says with a problem which hosts have it, and under
+// which labels, when others play the role without having it.
+func (c *checker) named() []Problem {
+	const most = 3
+	var out []Problem
+	for _, f := range c.found {
+		role := f.ofRole()
+		if partly := f.partly && f.doubt != doubtHost; partly || role != "" && f.doubt != sure && f.hosts != c.roles[role] {
+			between := ", "
+			if partly { // labels have commas, too
+				between = ", and on "
+			}
+			on := "so it is on " + strings.Join(f.where[:min(len(f.where), most)], between)
+			if more := len(f.where) - most; more > 0 {
+				on += fmt.Sprintf(" and %d more", more)
+			}
+			if partly && f.noLabel && !strings.Contains(f.Hint, saysLabel) {
+				on += "; labels: in fleet.yaml says which labels every host has"
+			}
+			if f.Hint != "" {
+				on = f.Hint + "; " + on
+			}
+			f.Hint = on
+		}
+		out = append(out, f.Problem)
 	}
 	return out
 }
 
-// named says with a problem which hosts have it, when others play the role
-// without having it.
-func (c *checker) named(problems []Problem) []Problem {
-	const most = 3
-	for i, p := range problems {
-		hosts := c.hosts[p]
-		if role := p.ofRole(); role == "" || len(hosts) == 0 || len(hosts) == c.roles[role] {
-			continue
-		}
-		on := "so it is on " + strings.Join(hosts[:min(len(hosts), most)], ", ")
-		if len(hosts) > most {
-			on += fmt.Sprintf(" and %d more", len(hosts)-most)
-		}
-		if p.Hint != "" {
-			on = p.Hint + "; " + on
-		}
-		problems[i].Hint = on
-	}
-	return problems
+// Same reports whether two problems are one, whatever is said about how to mend it.
+func (p Problem) Same(q Problem) bool { return p.bare() == q.bare() }
+
+// bare is a problem by which it is told from others: the same one may have another hint
+// on another host, where other values are near.
+func (p Problem) bare() Problem {
+	p.Hint = ""
+	return p
 }
 
 // ofRole is the role whose values a problem hangs on.

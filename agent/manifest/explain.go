@@ -15,6 +15,10 @@ type Explanation struct {
 	Roles   []Said       `json:"roles"`   // in order, with the line of fleet.yaml that gives each
 	Layers  []Said       `json:"layers"`  // of values, lowest first; a later one wins
 
+	// Predict says what a host does on the way between two targets, with what it knows of
+	// well-known directories; nil means what the units say alone.
+	Predict func(from, to *plan.Target) plan.Plan `json:"-"`
+
 	layers []layer
 	vars   map[string]any
 	build  *builder
@@ -82,6 +86,7 @@ type PathReason struct {
 	Readers    []Reader    `json:"readers"`              // sorted by unit
 	OnChange   []Effect    `json:"on_change"`            // what a change of it would do, in order
 	Reload     string      `json:"reload,omitempty"`     // why a change makes systemd read its unit files again
+	Notes      []string    `json:"notes,omitempty"`      // what a change does besides, or why nothing needs to be done
 }
 
 // ReadReason is an edge from paths to a unit.

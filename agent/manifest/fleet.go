@@ -13,6 +13,7 @@ const fleetFile = "fleet.yaml"
 
 // fleet is fleet.yaml: which host plays which roles.
 type fleet struct {
+	labels  []label // that every host has
 	entries []entry
 }
 
@@ -64,7 +65,11 @@ func (r *repo) parseFleet() fleet {
 	if d.root == nil {
 		return f
 	}
-	hosts, ok := d.fields(d.root, fleetFile, fleetKeys())["hosts"]
+	keys := d.fields(d.root, fleetFile, fleetKeys())
+	if p, ok := keys["labels"]; ok {
+		f.labels = d.labels(p.value)
+	}
+	hosts, ok := keys["hosts"]
 	if !ok {
 		return f
 	}
@@ -75,6 +80,7 @@ func (r *repo) parseFleet() fleet {
 	for _, n := range d.items(hosts.value, "hosts:") {
 		f.entries = append(f.entries, d.entry(n))
 	}
+	d.unheard(f)
 	return f
 }
 

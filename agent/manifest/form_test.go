@@ -53,7 +53,7 @@ func accepts(s *jsonschema.Schema, text []byte) (ok, isYAML bool) {
 // one of them stands for %s, and which is right when the line is.
 func places() []place {
 	return []place{
-		{"fleet", fleetFile, "%s\n", fleetKeys(), map[string]string{"hosts": "[]"}},
+		{"fleet", fleetFile, "%s\n", fleetKeys(), map[string]string{"labels": "{env: [staging, prod], rack: '*'}", "hosts": "[]"}},
 		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    %s\n", entryKeys()[1:], map[string]string{"roles": "[a, b]", "vars": "{a: 1}", "probation": "10m", "on_failure": "hold", "drift": "report",
 			"windows": "{zone: Europe/Berlin, allow: [{days: [mon-fri], from: '22:00', to: '04:00'}], deny: [{days: [Friday]}]}"}},
 		{"fleet", fleetFile, "hosts:\n  - match: web-1\n    windows:\n      %s\n", windowsKeys(), map[string]string{"zone": "America/Argentina/Buenos_Aires", "allow": "[{days: [sat, sun]}]", "deny": "[{from: 9:00, to: '24:00'}]"}},

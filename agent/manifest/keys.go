@@ -14,6 +14,8 @@ import (
 
 func fleetKeys() []Key {
 	return []Key{
+		{Name: "labels", Value: MappingOf(Either(Text(), Texts().with("minItems", 1))),
+			About: "Labels that every host has: by name, a pattern for the value or a list of patterns of which one must hold."},
 		{Name: "hosts", Value: List(Mapping(entryKeys())), About: "All entries that match a host apply, in this order."},
 	}
 }

@@ -40,6 +40,7 @@ func (r *repo) load(facts Facts) loaded {
 	f := r.readFleet()
 	l := loaded{repo: r, assigned: f.assign(facts)}
 	r.needHost(f, l.assigned, facts)
+	r.needLabels(f, facts)
 	if len(l.assigned.entries) == 0 {
 		return l
 	}

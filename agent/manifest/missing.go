@@ -7,6 +7,9 @@ import (
 	syntax "text/template/parse"
 )
 
+// saysLabel begins the hint that a host can be known to have a label.
+const saysLabel = "; where every host has the label, write"
+
 // missingKey says which key is not there and which one may have been meant. The
 // keys of values are names that people gave, no secrets.
 func (r *renderer) missingKey(p *Problem, t *parsed, expression, key string, dot any) {
@@ -48,6 +51,9 @@ func (r *renderer) missingKey(p *Problem, t *parsed, expression, key string, dot
 		holder = "MAPPING"
 	}
 	p.Hint = fmt.Sprintf(`a value that may be missing is read with: get %s %q | default "..."`, holder, key)
+	if known && slices.Equal(above, []string{"facts", "labels"}) {
+		p.Hint += fmt.Sprintf(`%s labels: {%s: "*"} in fleet.yaml`, saysLabel, key)
+	}
 }
 
 // askedOf finds the node that failed, and gives the keys that lead to the value

@@ -32,7 +32,7 @@ const (
 	sure       doubt = ""
 	doubtValue doubt = "value" // a value was not there
 	doubtSet   doubt = "set"   // a value was not as a schema asks for
-	doubtHost  doubt = "host"  // no entry, or no role, for the host
+	doubtHost  doubt = "host"  // no entry, or no role, for the host, or not the labels that every host has
 	doubtCall  doubt = "call"  // a function refused a value that may be the stand-in of a secret
 )
 
@@ -71,7 +71,7 @@ func (ps Problems) Error() string {
 }
 
 // NoHost reports whether all that is wrong is that the repository does not know
-// the host, or gives it no roles.
+// the host with these labels, or gives it no roles.
 func (ps Problems) NoHost() bool {
 	return !slices.ContainsFunc(ps, func(p Problem) bool { return p.doubt != doubtHost })
 }

@@ -165,6 +165,9 @@ func (e *Explanation) Path(name string) (PathReason, bool) {
 		Path: name, What: what(p), Role: roleOf(place.File), Place: place,
 		Template: e.build.rendered[name], Validate: e.Target.Validate[name], Readers: e.readers(name, p.Kind),
 	}
+	if p.Kind == plan.File && !e.Target.Quiet[name] {
+		r.wellKnown()
+	}
 	r.OnChange, r.Reload = e.effects(name)
 	if a, ok := e.build.said[name]; ok {
 		r.Attributes = &a
@@ -175,6 +178,24 @@ func (e *Explanation) Path(name string) (PathReason, bool) {
 	}
 	r.Facts, r.Partials = facts, e.build.uses[name].partials
 	return r, true
+}
+
+// wellKnown adds what is known of the directory.
+func (r *PathReason) wellKnown() {
+	for _, k := range WellKnownFiles() {
+		if !k.Fits(r.Path) {
+			continue
+		}
+		if argv, _ := k.Validator(r.Path); len(r.Validate) == 0 {
+			r.Validate = argv
+		}
+		if k.Create {
+			r.Notes = append(r.Notes, "systemd-tmpfiles --create makes what it says")
+		}
+		if k.Note != "" {
+			r.Notes = append(r.Notes, k.Note)
+		}
+	}
 }
 
 // what says in words what stands at a path.
@@ -289,14 +310,15 @@ func (e *Explanation) covered(read plan.Read) []string {
 // effects says what a change of these paths would do: the plan from a host on
 // which all is as the target says, but for them.
 func (e *Explanation) effects(names ...string) ([]Effect, string) {
-	const before = "before"
+	const other = "before"
+	before := *e.Target
 	from := plan.State{Paths: maps.Clone(e.Target.State.Paths), Units: map[string]plan.Unit{}}
 	for _, name := range names {
 		p := from.Paths[name]
 		if p.Kind == plan.Link {
-			p.Link = before
+			p.Link = other
 		} else {
-			p.Digest = before
+			p.Digest = other
 		}
 		from.Paths[name] = p
 	}
@@ -309,7 +331,11 @@ func (e *Explanation) effects(names ...string) ([]Effect, string) {
 		}
 		from.Units[unit] = u
 	}
+	before.State = from
 	p := plan.Diff(from, e.Target.State, nil)
+	if e.Predict != nil {
+		p = e.Predict(&before, e.Target)
+	}
 	var out []Effect
 	for _, s := range p.Steps() {
 		out = append(out, Effect{s.Unit, s.Verb, s.Why})

@@ -182,6 +182,9 @@ func (r *renderer) parse(file string, text []byte) (*parsed, *Problem) {
 	return p, nil
 }
 
+// startedAt is where the parser of templates says that something was opened.
+var startedAt = regexp.MustCompile(`\bstarted at ` + mainName + `:(\d+)`)
+
 // mainName is what the text of a file is called among the templates that it
 // defines.
 const mainName = "t"
@@ -222,7 +225,7 @@ func (r *renderer) parseProblem(file string, err error) *Problem {
 		return p
 	}
 	p.Line = number(m[1])
-	p.Message = "not a valid template: " + m[3]
+	p.Message = "not a valid template: " + startedAt.ReplaceAllString(m[3], "started in line $1")
 	if f := noFunction.FindStringSubmatch(m[3]); f != nil {
 		p.Message = fmt.Sprintf("there is no function %q", f[1])
 		p.Hint = functionHint(f[1], mapKeysOf(r.known))

@@ -46,6 +46,7 @@ func (b *builder) warnings(roles []role) {
 	out = append(out, b.mistyped(w)...)
 	out = append(out, b.notAtBoot(w)...)
 	out = append(out, b.notBrought(w)...)
+	out = append(out, b.slips(w)...)
 	slices.SortFunc(out, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
 	b.t.Warnings = slices.Compact(out)
 }
@@ -149,16 +150,28 @@ func (w *wiring) fed(name string, p plan.Path) bool {
 	return false
 }
 
-// dropWarnings takes back warnings about files that units of the host read.
+// unsure reports whether a unit that is not known here may read the path: a package's, away
+// from its host. A drop-in is read by its own unit alone.
+func (w *wiring) unsure(name string) bool {
+	return w.vendor == nil && !isDropInPath(name) && slices.ContainsFunc(w.names, func(unit string) bool {
+		return w.t.State.Units[unit].Active && len(w.defs[unit].Files) == 0
+	})
+}
+
+// dropWarnings takes back warnings about files that units of the host read, or may read.
 func (w *wiring) dropWarnings() {
 	warned, stale := map[plan.Warning]bool{}, map[plan.Warning]bool{}
 	for _, warning := range w.t.Warnings {
 		warned[warning] = true
 	}
 	for name, p := range w.t.State.Paths {
-		if warning := unfed(w.t.Origin[name], name); warned[warning] && w.fed(name, p) {
+		if warning := unfed(w.t.Origin[name], name); warned[warning] && (w.unsure(name) || w.fed(name, p)) {
 			stale[warning] = true
 		}
 	}
 	w.t.Warnings = slices.DeleteFunc(w.t.Warnings, func(w plan.Warning) bool { return stale[w] })
+	if w.vendor == nil {
+		w.t.Warnings = append(w.t.Warnings, slices.DeleteFunc(w.noTarget(), func(w plan.Warning) bool { return warned[w] })...)
+		slices.SortFunc(w.t.Warnings, func(a, b plan.Warning) int { return strings.Compare(a.String(), b.String()) })
+	}
 }

@@ -24,7 +24,8 @@ const (
 // what systemd hands on between them, what each reads at its start, and the
 // links that enable them. A unit's definition is the target's own files over
 // what vendor has: the units of the host by name, fragment and drop-ins, for
-// the names in t.State.Units. A service that neither has is left without inputs.
+// the names in t.State.Units. Of a service that neither has, what the manifest says counts.
+// A nil vendor means that nobody knows what the host has.
 //
 // A second call with the same vendor changes nothing. The error is Problems:
 // units that together wait for each other, or an [Install] that asks for a link
@@ -139,7 +140,7 @@ func (w *wiring) unit(name string) {
 		w.t.Reads[name] = reads
 	}
 	u.Inputs, u.Soft = nil, nil
-	if len(d.Files) > 0 {
+	if len(d.Files) > 0 || u.Active {
 		u.Inputs, u.Soft = w.inputs(reads)
 	}
 	w.t.State.Units[name] = u

@@ -25,7 +25,8 @@ func checkCommand(u ui) *cobra.Command {
 		Use:   "check [DIR]",
 		Short: "check a config repository, on any machine",
 		Long: `Checks the config repository in DIR, or in the current directory: for every host
-that it names, and for an example of each pattern. Needs no root, no network and no
+that it names, and for an example of each pattern, without labels and with those that
+fleet.yaml asks for. Needs no root, no network and no
 running systemd, so it fits in a commit hook and in CI. Unit files are verified by
 systemd-analyze where this machine has it. Each problem is a line
 "file:line:col: what (how to mend it)"; warnings go to standard error.
@@ -36,7 +37,7 @@ and the diffs of files. Hosts on which the same happens stand together.
 
 Exit codes:
   0  fine, also with warnings
-  1  there are problems
+  1  there are problems, or with --diff hosts that refuse the repository and did not before
   2  the repository could not be checked`,
 		Example: `  evenkeel check
   evenkeel check --format github
@@ -107,6 +108,7 @@ func check(ctx context.Context, dir string, base baseline, s subject, stdin io.R
 	}
 	if len(hosts) == 0 {
 		r.Problems, err = repository.Check(each)
+		r.Warnings = append(r.Warnings, repository.Unplayed()...)
 	} else {
 		r.Problems, err = checkSome(repository, hosts, each)
 	}
@@ -114,7 +116,7 @@ func check(ctx context.Context, dir string, base baseline, s subject, stdin io.R
 		err = v.err
 	}
 	if err == nil && c != nil {
-		r.Changes, err = c.done(len(hosts) == 0)
+		r.Changes, err = c.done(len(hosts) == 0, r.Problems)
 	}
 	if err != nil {
 		return nil, failed(err, "")

@@ -21,6 +21,7 @@ type changes struct {
 	Groups  []*change     `json:"groups"`  // the largest first
 	Same    []string      `json:"same"`    // hosts on which nothing changes
 	Refused []hostProblem `json:"refused"` // hosts that refuse the repository as it stands
+	Gone    []hostProblem `json:"gone"`    // hosts that refuse it because it has nothing for them any more
 
 	warned         map[string]bool // what the commit warns of as well
 	hosts, changed map[string]bool // by name, whatever labels were tried
@@ -30,6 +31,8 @@ type changes struct {
 type hostProblem struct {
 	Host    string `json:"host"`
 	Problem string `json:"problem"`
+
+	told bool // the problem is among those of the report
 }
 
 // comparer looks at each host in the commit and in the repository as it stands.
@@ -40,6 +43,8 @@ type comparer struct {
 	groups   map[[sha256.Size]byte]*change
 	plain    map[string][sha256.Size]byte // host -> what happens to it as it is named
 	seen     map[string]bool              // cases
+	refuses  map[string]bool              // hosts, by name
+	told     manifest.Problems            // what is wrong with the repository
 	err      error
 }
 
@@ -74,15 +79,15 @@ func openBase(dir, revision string) (*source.WorkTree, fs.FS, source.Info, error
 
 func newComparer(base, to *manifest.Repository, exact bool, revision string, info source.Info) *comparer {
 	return &comparer{
-		base: base, to: to, exact: exact, groups: map[[sha256.Size]byte]*change{}, plain: map[string][sha256.Size]byte{}, seen: map[string]bool{},
-		out: &changes{Base: revision, Commit: info.Hash, Subject: info.Subject, Groups: []*change{}, Same: []string{}, Refused: []hostProblem{},
+		base: base, to: to, exact: exact, groups: map[[sha256.Size]byte]*change{}, plain: map[string][sha256.Size]byte{}, seen: map[string]bool{}, refuses: map[string]bool{},
+		out: &changes{Base: revision, Commit: info.Hash, Subject: info.Subject, Groups: []*change{}, Same: []string{}, Refused: []hostProblem{}, Gone: []hostProblem{},
 			warned: map[string]bool{}, hosts: map[string]bool{}, changed: map[string]bool{},
 		},
 	}
 }
 
 // key names a case: a host under one set of labels and facts.
-func key(of manifest.Case) string { return of.Facts.Name + "\x00" + of.Tried }
+func key(of manifest.Case) string { return of.Facts.Name + "\x00" + of.Match + "\x00" + of.Tried }
 
 // triedMark stands between a host and what was tried on it.
 const triedMark = " (if "
@@ -90,8 +95,10 @@ const triedMark = " (if "
 // called is a case as people call it.
 func called(of manifest.Case) string {
 	switch {
-	case of.Example:
-		return "any host matching " + of.Tried
+	case of.Match != "" && of.Tried != "":
+		return "any host matching " + of.Match + triedMark + of.Tried + ")"
+	case of.Match != "":
+		return "any host matching " + of.Match
 	case of.Tried != "":
 		return of.Facts.Name + triedMark + of.Tried + ")"
 	}
@@ -124,30 +131,48 @@ func (c *comparer) compare(of manifest.Case, to *plan.Target) {
 	c.note(of, newChange(from, to))
 }
 
-// left looks at the cases that only the commit has.
+// left looks at the cases that the repository has no target for, and at those that only
+// the commit has.
 func (c *comparer) left() {
+	named := map[string]bool{}
+	for _, of := range c.to.Cases() {
+		named[of.Facts.Name] = true
+		c.refused(of, true)
+	}
 	for _, of := range c.base.Cases() {
-		if c.err != nil {
-			return
-		}
-		if c.seen[key(of)] {
-			continue
-		}
-		to, err := loadWired(c.to, of.Facts)
-		if err == nil {
-			c.compare(of, to)
-			continue
-		}
-		c.seen[key(of)] = true
-		problems, isProblem := errors.AsType[manifest.Problems](err)
-		if !isProblem {
-			c.err = err
-			return
-		}
-		// Only what was right before is worth a word.
-		if _, err := loadWired(c.base, of.Facts); err == nil && of.Tried == "" && !of.Example {
-			c.out.Refused = append(c.out.Refused, hostProblem{called(of), problems[0].String()})
-		}
+		c.refused(of, named[of.Facts.Name])
+	}
+}
+
+// refused looks at a case that has not been compared.
+func (c *comparer) refused(of manifest.Case, named bool) {
+	if c.err != nil || c.seen[key(of)] {
+		return
+	}
+	to, err := loadWired(c.to, of.Facts)
+	if err == nil {
+		c.compare(of, to)
+		return
+	}
+	c.seen[key(of)] = true
+	problems, isProblem := errors.AsType[manifest.Problems](err)
+	if !isProblem {
+		c.err = err
+		return
+	}
+	// Only what was right before is worth a word, and a host only once.
+	if _, err := loadWired(c.base, of.Facts); err != nil || of.Match != "" {
+		return
+	}
+	says := hostProblem{Host: called(of), Problem: problems[0].String()}
+	switch {
+	case problems.NoHost() && named: // it may only have other labels now
+	case problems.NoHost() && of.Tried == "":
+		c.out.Gone = append(c.out.Gone, says)
+	case !problems.NoHost() && !c.refuses[of.Facts.Name]:
+		c.refuses[of.Facts.Name] = true
+		says.told = slices.ContainsFunc(c.told, problems[0].Same)
+		c.out.Refused = append(c.out.Refused, says)
 	}
 }
 
@@ -163,10 +188,11 @@ func loadWired(r *manifest.Repository, facts manifest.Facts) (*plan.Target, erro
 // no difference are not told apart.
 func (c *comparer) note(of manifest.Case, does *change) {
 	name, print := called(of), does.fingerprint(true)
+	host := of.Facts.Name + "\x00" + of.Match
 	c.out.hosts[of.Facts.Name] = true
 	if of.Tried == "" {
-		c.plain[of.Facts.Name] = print
-	} else if plain, known := c.plain[of.Facts.Name]; known && plain == print && !of.Example {
+		c.plain[host] = print
+	} else if plain, known := c.plain[host]; known && plain == print {
 		return
 	}
 	if does.empty() {
@@ -188,9 +214,10 @@ func (c *comparer) note(of manifest.Case, does *change) {
 }
 
 // done gives what was found, in an order that does not depend on chance, and
-// when all hosts are meant, with those that only the commit has.
-func (c *comparer) done(all bool) (*changes, error) {
-	if all {
+// when all hosts are meant, with those that refuse the repository or are only in the
+// commit. The problems are those of the repository.
+func (c *comparer) done(all bool, told manifest.Problems) (*changes, error) {
+	if c.told = told; all {
 		c.left()
 	}
 	if c.err != nil {
@@ -203,6 +230,8 @@ func (c *comparer) done(all bool) (*changes, error) {
 		return cmp.Or(cmp.Compare(len(b.Hosts), len(a.Hosts)), strings.Compare(a.Hosts[0], b.Hosts[0]))
 	})
 	slices.Sort(c.out.Same)
-	slices.SortFunc(c.out.Refused, func(a, b hostProblem) int { return strings.Compare(a.Host, b.Host) })
+	for _, list := range [][]hostProblem{c.out.Refused, c.out.Gone} {
+		slices.SortFunc(list, func(a, b hostProblem) int { return strings.Compare(a.Host, b.Host) })
+	}
 	return c.out, nil
 }

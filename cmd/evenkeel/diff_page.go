@@ -41,6 +41,7 @@ func (c *changes) markdown(problems manifest.Problems, warnings []plan.Warning) 
 	p.write("## What this does to the hosts\n\n" + c.summary())
 	p.write(bullets(fmt.Sprintf("**%s**: hosts with one of them refuse this.", count(len(problems), "problem")), problems, p.left/4))
 	p.write(bullets("**Hosts that refuse this, and stay as they are:**", c.Refused, p.left/4))
+	p.write(bullets("**Hosts that the repository has nothing for any more: they refuse it, and stay as they are:**", c.Gone, p.left/4))
 	p.write(bullets("**New warnings:**", warnings, p.left/4))
 	shown := c.heads(maxHeads - (maxPage - spaceToEnd - p.left))
 	room := p.left
@@ -74,6 +75,16 @@ func (c *changes) summary() string {
 		what = "**nothing could be compared.**"
 	case len(c.changed) == 0:
 		what = "**no host changes.**"
+	}
+	if len(c.hosts) == 0 && len(c.Refused) > 0 {
+		what = ""
+	}
+	switch n := len(c.Refused); n {
+	case 0:
+	case 1:
+		what = strings.TrimLeft(what+" **1 host refuses this.**", " ")
+	default:
+		what = strings.TrimLeft(fmt.Sprintf("%s **%d hosts refuse this.**", what, n), " ")
 	}
 	if len(c.Groups) > 1 {
 		what += " Hosts on which the same happens stand together."
@@ -180,7 +191,12 @@ func bullets[T any](sentence string, items []T, room int) string {
 	return b.String()
 }
 
-func (h hostProblem) String() string { return h.Host + ": " + h.Problem }
+func (h hostProblem) String() string {
+	if h.told {
+		return h.Host
+	}
+	return h.Host + ": " + h.Problem
+}
 
 // diffs shows the files of a group, folded, as far as there is room. Those that
 // are left out are named.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"evenkeel/agent"
 	"evenkeel/agent/manifest"
 	"evenkeel/agent/plan"
 	"evenkeel/units"
@@ -123,8 +124,9 @@ func (q question) ask(stdin io.Reader) (answer, error) {
 			return answer{}, failed(err, "")
 		}
 		problems = append(problems, more...)
+		e.Predict = func(from, to *plan.Target) plan.Plan { return agent.Predict(from, to).Plan }
 		if a, ok := q.in(e); ok {
-			a.Tried = of.Tried
+			a.Tried = strings.Trim(of.Match+", "+of.Tried, ", ")
 			found = a
 		} else {
 			known = append(known, q.names(e)...)

@@ -85,6 +85,9 @@ func (p *explanation) path(r manifest.PathReason) {
 	}
 	p.section("read by", rows)
 	p.effects("a change of it", r.OnChange, r.Reload)
+	for _, note := range r.Notes {
+		fmt.Fprintf(&p.b, "\n%s\n", note)
+	}
 }
 
 func reads(r manifest.Reader) string {

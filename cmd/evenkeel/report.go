@@ -70,7 +70,7 @@ func (r *report) tell(u ui, format, dir string) error {
 		}
 		r.plain(u)
 	}
-	if len(r.Problems) > 0 {
+	if len(r.Problems) > 0 || r.Changes != nil && len(r.Changes.Refused) > 0 {
 		return &exit{code: exitFound}
 	}
 	return nil
