@@ -19,6 +19,9 @@ import (
 // corrected. The outcome is empty when nothing was done.
 func (d *daemon) checkDrift(ctx context.Context) Outcome {
 	h := d.host
+	if d.fillUnits() {
+		d.writeStatus()
+	}
 	if !h.recovered || h.Open != nil || h.Ledger.Machine != d.machine {
 		return Outcome{}
 	}

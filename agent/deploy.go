@@ -244,7 +244,7 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 	h.Ledger.CameUp = map[string]string{}
 	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, AtOnce: h.AtOnce, Done: func(ctx context.Context, wave []apply.Started) error {
 		return h.waveDone(ctx, a, wave, n)
-	}}
+	}, Before: func(ctx context.Context, name string) { h.forgetStart(ctx, a, name) }}
 	if err := jobs.Stop(ctx, p.Stop); err != nil {
 		return err
 	}
@@ -265,7 +265,7 @@ func (h *Host) carryOut(ctx context.Context, a *Attempt, p plan.Plan, n now) err
 		}
 	}
 	h.forgetStops(ctx, p)
-	h.forgetStarts(ctx, p)
+	h.forgetStarts(ctx, a, p)
 	if err := jobs.Waves(ctx, p.Waves); err != nil {
 		return err
 	}

@@ -100,6 +100,7 @@ func (d *daemon) checked(outcome Outcome) time.Duration {
 		d.rest()
 	case ResultCorrected:
 		d.log.Info("corrected", "what", outcome.Reason)
+		d.fillUnits()
 		d.rest()
 	default: // it failed, or stopped half way: that is what a person must hear of
 		d.reported = time.Time{}

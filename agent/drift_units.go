@@ -14,13 +14,20 @@ import (
 // of it, sorted. Those may be down as they like; see manifest.WellKnownFiles.
 func (g *Good) units() []string {
 	names := slices.Collect(maps.Keys(g.Services))
-	for name, u := range g.State.Units {
-		if _, listed := g.Services[name]; !listed && u.Active && len(u.Inputs) > 0 {
+	for name := range g.State.Units {
+		if _, listed := g.Services[name]; !listed && g.has(name) {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// has reports whether a unit is one of those.
+func (g *Good) has(name string) bool {
+	_, listed := g.Services[name]
+	u := g.State.Units[name]
+	return listed || u.Active && len(u.Inputs) > 0
 }
 
 // driftOfUnits lists the services that drifted, and gives those that a correction may
@@ -39,7 +46,7 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 		case is.Moving || detail.Job != "":
 			// On its way: the next look tells.
 		case !want.Active:
-			if x, drifted := h.unitUp(name, detail, d.now); drifted && d.takes(x) {
+			if x, drifted := h.unitUp(name, detail); drifted && d.takes(x) {
 				to[name] = plan.Unit{}
 			}
 		case is.Active && h.isMasked(name, detail):
@@ -54,7 +61,7 @@ func (h *Host) driftOfUnits(good *Good, d *drift) map[string]plan.Unit {
 			}
 			to[name] = readsWhatIsCorrected(want, is, corrected, stale)
 		case listed:
-			if x, drifted := h.unitDown(name, detail, d.now); drifted && d.takes(x) {
+			if x, drifted := h.unitDown(name, detail); drifted && d.takes(x) {
 				to[name] = want
 			}
 		}
@@ -190,22 +197,22 @@ func readsAnew(step plan.UnitStep, u plan.Unit, p string, n now) bool {
 
 // unitUp judges a service that shall not run. What its socket, path or timer woke is as
 // the host is made.
-func (h *Host) unitUp(name string, detail units.Detail, n now) (Deviation, bool) {
+func (h *Host) unitUp(name string, detail units.Detail) (Deviation, bool) {
 	x := Deviation{Name: name, Kind: DriftUnit, How: "somebody started it"}
 	x.Policy = cmp.Or(h.Ledger.Good.Drift[name], h.Ledger.Good.Drift[""], plan.Report)
 	if x.Policy == plan.Correct {
 		x.Alone = h.gaveUp(name)
 	}
-	return x, detail.IsActive() && !triggered(detail, n)
+	return x, detail.IsActive() && !h.isTriggered(detail)
 }
 
 // unitDown judges a service that does not run and should. systemd tells one that was
 // stopped from one that crashed: the first is inactive, and its last run a success.
-func (h *Host) unitDown(name string, detail units.Detail, n now) (Deviation, bool) {
+func (h *Host) unitDown(name string, detail units.Detail) (Deviation, bool) {
 	x := Deviation{Name: name, Kind: DriftUnit, Policy: h.onDrift(name)}
 	said := cmp.Or(h.Ledger.Good.Drift[name], h.Ledger.Good.Drift[""])
 	switch {
-	case triggered(detail, n):
+	case h.isTriggered(detail):
 		return x, false // it rests until its socket, path or timer wakes it
 	case detail.Load == "masked" || h.isMasked(name, detail):
 		x = h.maskedUnit(name)
@@ -216,7 +223,7 @@ func (h *Host) unitDown(name string, detail units.Detail, n now) (Deviation, boo
 	case detail.Active == "inactive" && (detail.Result == "success" || detail.Result == ""):
 		x.How, x.Policy = "somebody stopped it", cmp.Or(said, plan.Report)
 	default:
-		x.How = "it is " + detail.Active + ", its last run ended with " + cmp.Or(detail.Result, "nothing known")
+		x.How = "it is " + detail.Active + ", " + lastRun(detail)
 	}
 	if x.Policy == plan.Correct && x.Alone == "" {
 		x.Alone = h.gaveUp(name)
@@ -224,11 +231,14 @@ func (h *Host) unitDown(name string, detail units.Detail, n now) (Deviation, boo
 	return x, true
 }
 
-// triggered reports whether a unit is one that something else starts when needed.
-func triggered(detail units.Detail, n now) bool {
+func lastRun(detail units.Detail) string {
+	return "its last run ended with " + cmp.Or(detail.Result, "nothing known")
+}
+
+// isTriggered reports whether a unit is one that something else starts when needed.
+func (h *Host) isTriggered(detail units.Detail) bool {
 	return slices.ContainsFunc(detail.TriggeredBy, func(by string) bool {
-		_, listed := n.details[by]
-		return listed || detail.Result == "success"
+		return h.Ledger.Good.has(by) || detail.Result == "success"
 	})
 }
 

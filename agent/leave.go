@@ -81,7 +81,7 @@ func (h *Host) staysDown(name string, w *wanted, n now) bool {
 			return false
 		}
 	}
-	_, down := h.unitDown(name, detail, n)
+	_, down := h.unitDown(name, detail)
 	return down
 }
 

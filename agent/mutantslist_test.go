@@ -105,7 +105,7 @@ var mutants = []mutant{
 	{
 		name:  "a revert has no suspects",
 		by:    sweeping,
-		edits: []edit{{"agent/revert.go", "p := plan.Diff(n.state, a.before(n.state.Paths), a.Suspect)", "p := plan.Diff(n.state, a.before(n.state.Paths), nil)"}},
+		edits: []edit{{"agent/revert.go", "p := plan.Diff(n.state, a.before(n.state.Paths, left), a.Suspect)", "p := plan.Diff(n.state, a.before(n.state.Paths, left), nil)"}},
 	},
 	{
 		name:  "suspects are only the units of the plan",
@@ -334,6 +334,21 @@ var mutants = []mutant{
 		name:  "corrections are not counted",
 		by:    "./agent ^TestFightIsGivenUp$",
 		edits: []edit{{"agent/correct.go", "		if len(c.Times) >= maxCorrections {", "		if false {"}},
+	},
+	{
+		name:  "a correction that fails takes its services down again",
+		by:    "./agent ^TestFailedCorrectionDoesNotStopTheServiceThatCrashed$",
+		edits: []edit{{"agent/left.go", "return a.isCorrection() &&", "return false && a.isCorrection() &&"}},
+	},
+	{
+		name:  "a service is not started that an interrupted correction was about to start",
+		by:    "./agent ^TestCorrectionOfACrashedServiceSurvivesCrashes$",
+		edits: []edit{{"agent/left.go", "	if a.phase != PhaseUndo {", "	if true {"}},
+	},
+	{
+		name:  "failures are cleared before the turn of a service comes",
+		by:    "./agent ^TestServiceWhoseTurnNeverCameStaysFailed$",
+		edits: []edit{{"agent/forget.go", "			if !left(step.Unit) {", "			if true {"}},
 	},
 	{
 		name:  "a correction that failed is tried again",

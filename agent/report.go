@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -139,42 +138,6 @@ func (h *Hold) status() *HeldStatus {
 		s.Commit, s.Paths, s.Back, s.More = q.Commit, q.Paths, q.Back, q.More
 	}
 	return s
-}
-
-// fillUnits asks for the units of the good commit.
-func (d *daemon) fillUnits() {
-	wave := map[string]int{}
-	for i, names := range d.wavesOf() {
-		for _, name := range names {
-			wave[name] = i + 1
-		}
-	}
-	names := slices.Sorted(maps.Keys(wave))
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	var list []UnitStatus
-	if len(names) > 0 {
-		all, err := d.host.Manager.List(ctx, names)
-		if err != nil {
-			return
-		}
-		for _, u := range all {
-			wanted := d.host.Ledger.Good.State.Units[u.Name]
-			list = append(list, UnitStatus{Name: u.Name, Active: u.Active, Wave: wave[u.Name], After: only(wanted.After, wave), With: only(wanted.Binds, wave)})
-		}
-	}
-	d.board.change(func(s *Status) { s.Units = list })
-}
-
-// only keeps the names that are listed themselves.
-func only(names []string, listed map[string]int) []string {
-	var out []string
-	for _, name := range names {
-		if listed[name] > 0 {
-			out = append(out, name)
-		}
-	}
-	return out
 }
 
 // fillPackageFiles looks for what package managers left beside managed files, and reports

@@ -85,12 +85,13 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 		return err
 	}
 	var errs []error
-	for _, name := range slices.Sorted(maps.Keys(a.Suspect)) {
+	left := h.leftBy(a)
+	for _, name := range slices.DeleteFunc(slices.Sorted(maps.Keys(a.Suspect)), left) {
 		if err := h.Manager.ResetFailed(ctx, name); err != nil {
 			errs = append(errs, fmt.Errorf("cannot reset %s: %w", name, err))
 		}
 	}
-	p := plan.Diff(n.state, a.before(n.state.Paths), a.Suspect)
+	p := plan.Diff(n.state, a.before(n.state.Paths, left), a.Suspect)
 	jobs := apply.Jobs{Manager: h.Manager, Log: h.Log, Was: n.state.Units, AtOnce: h.AtOnce, Always: true, Done: func(ctx context.Context, wave []apply.Started) error {
 		h.recordBack(a, wave)
 		return nil
@@ -106,18 +107,19 @@ func (h *Host) restore(ctx context.Context, a *Attempt) error {
 	// Before services start, and once more when systemd-sysctl has set what files say.
 	_ = h.restoreSysctl(ctx, a)
 	errs = append(errs, h.create(ctx, a, kindBefore), jobs.Waves(ctx, p.Waves), h.forgetFailures(ctx, a), h.restoreSysctl(ctx, a))
+	h.startLeft(ctx, a)
 	return errors.Join(errs...)
 }
 
 // forgetFailures clears the failures of units that are gone, and of what the attempt's
 // timers, sockets and paths started: once those are as before, so is what they start. What
-// had failed before the attempt stays so.
+// had failed before the attempt stays so, and what is left to systemd.
 func (h *Host) forgetFailures(ctx context.Context, a *Attempt) error {
 	var errs []error
-	for _, name := range h.brought(a) {
+	for _, name := range slices.DeleteFunc(h.brought(a), h.leftBy(a)) {
 		errs = append(errs, h.Manager.ResetFailed(ctx, name))
 	}
-	for _, name := range slices.Sorted(maps.Keys(a.Touched)) {
+	for _, name := range slices.DeleteFunc(slices.Sorted(maps.Keys(a.Touched)), h.leftBy(a)) {
 		trigger, err := h.Manager.Show(ctx, name)
 		if err != nil {
 			errs = append(errs, err)
@@ -140,9 +142,10 @@ func union(a, b []string) []string {
 }
 
 // before is the state that a revert goes back to. Paths that the attempt did
-// not move are as they are.
-func (a *Attempt) before(seen map[string]plan.Path) plan.State {
-	before := plan.State{Paths: maps.Clone(seen), Units: a.Before.Units}
+// not move are as they are, and units that are left to systemd are not in it.
+func (a *Attempt) before(seen map[string]plan.Path, left func(unit string) bool) plan.State {
+	before := plan.State{Paths: maps.Clone(seen), Units: maps.Clone(a.Before.Units)}
+	maps.DeleteFunc(before.Units, func(name string, _ plan.Unit) bool { return left(name) })
 	for _, m := range a.Moves {
 		if delete(before.Paths, m.Path); m.Before.Kind != plan.Absent {
 			before.Paths[m.Path] = m.Before
@@ -204,7 +207,7 @@ func (h *Host) verify(ctx context.Context, a *Attempt) error {
 		}
 	}
 	var watched []health.Watched
-	for _, name := range slices.Sorted(maps.Keys(a.Suspect)) {
+	for _, name := range slices.DeleteFunc(slices.Sorted(maps.Keys(a.Suspect)), h.leftBy(a)) {
 		was, is := a.Before.Units[name], n.state.Units[name]
 		switch {
 		case !was.Active && n.details[name].IsActive() && a.started(name) && len(n.details[name].TriggeredBy) == 0:
@@ -320,8 +323,9 @@ func (h *Host) fold(reason string) {
 	if n := len(l.History); n == 0 || l.History[n-1].Attempt != a.Number {
 		l.Note(Entry{When: h.Now(), Commit: a.Commit, Attempt: a.Number, Result: result, Reason: reason, Evidence: evidence})
 	}
+	left := h.leftBy(a)
 	for name, was := range a.Before.Units {
-		if !was.Active {
+		if !was.Active && !left(name) {
 			delete(l.Runs, name) // else a oneshot would count as run for the next commit
 		}
 	}

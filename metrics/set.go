@@ -75,6 +75,7 @@ type Set struct {
 	frozenSince prometheus.Gauge
 	reverts     *prometheus.CounterVec
 	unitJobs    *prometheus.CounterVec
+	down        prometheus.Gauge
 	drift       *prometheus.GaugeVec
 	corrections *prometheus.CounterVec
 
@@ -116,6 +117,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 		unitJobs: counter("unit_jobs_total", "Jobs that systemd was asked for, by its answer.", "verb", "result"),
 
 		frozenSince: gauge("frozen_since_timestamp_seconds", "When the freeze began that is in force; 0 without one."),
+		down:        gauge("services_down", "Services of the good commit that shall run and do not."),
 		drift:       gauges("drift", "Paths and units that are not as the good commit left them.", "kind"),
 		corrections: counter("corrections_total", "Paths and units that drifted and were put back to the good commit.", "kind"),
 
@@ -135,7 +137,7 @@ func New(reg prometheus.Registerer, build Build) *Set {
 	s.ConfigRead(true) // without it there would be no agent
 	s.initialise()
 	reg.MustRegister(buildInfo, s.lastPass, s.lastSuccess, s.passes, s.stages, s.phase,
-		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.frozen, s.frozenSince, s.reverts, s.unitJobs, s.drift, s.corrections,
+		s.commits, s.rejected, s.refused, s.waiting, s.held, s.rolled, s.deferred, s.paused, s.since, s.frozen, s.frozenSince, s.reverts, s.unitJobs, s.down, s.drift, s.corrections,
 		s.sourceUp, s.sourceContact, s.sourceErrors, s.sourceHead, s.stale, s.configRead, s.originUp, s.originContact)
 	return s
 }
@@ -227,6 +229,9 @@ func (s *Set) Reverted(reason string) {
 func (s *Set) UnitJob(verb, result string) {
 	s.unitJobs.WithLabelValues(known(verbs(), verb), known(jobResults(), result)).Inc()
 }
+
+// ServicesDown says how many services shall run and do not.
+func (s *Set) ServicesDown(n int) { s.down.Set(float64(n)) }
 
 // Drift says how many paths or units of a kind drifted.
 func (s *Set) Drift(kind string, n int) {

@@ -52,6 +52,7 @@ func lived(s *Set) {
 	s.Standing(Standing{Rejected: true})
 	s.Paused(true, start)
 	s.Frozen(true, start)
+	s.ServicesDown(2)
 	s.Phase("watching")
 	s.Head(start)
 	s.Stale(true)

@@ -62,6 +62,8 @@ type Jobs struct {
 	// the units run with, and waits until they have settled. Its error ends the
 	// run.
 	Done func(ctx context.Context, wave []Started) error
+	// Before is called before each job of a wave; nil for nothing.
+	Before func(ctx context.Context, unit string)
 	// Always makes a failed step no reason to leave out the next: a revert does
 	// as much as it can.
 	Always bool
@@ -192,6 +194,9 @@ func (j Jobs) step(ctx context.Context, step plan.UnitStep) (units.Detail, error
 	}
 	if verb == units.Reload && !d.CanReload {
 		verb = units.Restart
+	}
+	if j.Before != nil {
+		j.Before(ctx, step.Unit)
 	}
 	return j.run(ctx, step, verb)
 }

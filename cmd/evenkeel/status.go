@@ -20,8 +20,8 @@ func statusCommand(u ui) *cobra.Command {
 Exit codes:
   0  fine: the host is at the newest commit, or on its way there
   1  somebody should look: the newest commit was refused, waits or was rejected,
-     a service is down, this host's configuration has problems, or evenkeel holds or
-     is paused
+     a service that shall run does not, this host's configuration has problems, or
+     evenkeel holds, is paused or frozen
   2  the daemon does not run, or its status cannot be read`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {

@@ -31,7 +31,7 @@ the host that is named; what units of packages say is known on the host only.
 
 Exit codes:
   0  drawn
-  1  drawn, and a unit has failed; or the repository has problems
+  1  drawn, and a service is down; or the repository has problems
   2  the daemon does not run, or the repository could not be read`,
 		Example: `  evenkeel tree
   evenkeel tree . --host web-1`,

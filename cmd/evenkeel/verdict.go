@@ -129,35 +129,38 @@ func rejectionOf(s agent.Status) (agent.RejectedEntry, bool) {
 	return agent.RejectedEntry{}, false
 }
 
-// servicesDown tells which services are not up. "inactive" alone says nothing:
+// servicesDown tells which services shall run and do not. "inactive" alone says nothing:
 // it is how a oneshot or a timer's service rests.
 func servicesDown(s agent.Status) []string {
 	var down []string
 	for _, unit := range s.Units {
 		switch {
-		case unit.Problem != "":
-			down = append(down, unit.Name+": "+unit.Problem)
 		case unit.Active == "failed":
-			down = append(down, unit.Name+" has failed")
+			down = append(down, unit.Name+" has failed"+prefixed(", ", unit.Problem))
+		case unit.IsDown():
+			down = append(down, unit.Name+": "+unit.Problem)
 		}
 	}
 	return down
 }
 
+// servicesUp counts the services of a host on which none is down: those that are not up
+// rest until something starts them.
 func servicesUp(s agent.Status) string {
-	up := 0
+	rest := 0
 	for _, unit := range s.Units {
-		if unit.Active == "active" {
-			up++
+		if unit.Active != "active" && unit.Active != "reloading" {
+			rest++
 		}
 	}
-	switch {
+	switch up := len(s.Units) - rest; {
 	case len(s.Units) == 0:
 		return ""
-	case up < len(s.Units):
-		return fmt.Sprintf("; %d of %s up", up, count(len(s.Units), "service"))
+	case rest > 0:
+		return fmt.Sprintf("; %s up, %d at rest", count(up, "service"), rest)
+	default:
+		return fmt.Sprintf("; %s up", count(up, "service"))
 	}
-	return fmt.Sprintf("; %s up", count(up, "service"))
 }
 
 // before names what the host is at, or goes back to.
