@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -57,6 +58,9 @@ func failed(err error, hint string) error { return &exit{code: exitFailed, err: 
 func execute(ctx context.Context, args []string, u ui) int {
 	root := command(u)
 	root.SetArgs(args)
+	if isCompletion(args) {
+		forShells(root)
+	}
 	root.SetOut(u.out)
 	root.SetErr(u.err)
 	ran, err := root.ExecuteContextC(ctx)
@@ -81,7 +85,25 @@ func usageHint(root, ran *cobra.Command, args []string) string {
 			return fmt.Sprintf("did you mean \"evenkeel %s\"?", meant[0])
 		}
 	}
+	for _, arg := range args {
+		if verb := nested(ran, strings.TrimPrefix(arg, "--")); verb != nil {
+			return fmt.Sprintf("did you mean \"%s\"?", verb.CommandPath())
+		}
+	}
 	return fmt.Sprintf("see \"%s --help\"", ran.CommandPath())
+}
+
+// nested finds a verb of that name in those that hold others.
+func nested(cmd *cobra.Command, name string) *cobra.Command {
+	for _, verb := range cmd.Commands() {
+		if verb.Name() == name && !verb.Hidden {
+			return verb
+		}
+		if found := nested(verb, name); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // command is the program's table of contents.
@@ -95,7 +117,7 @@ itself when the new one fails.`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:                       cobra.NoArgs,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -121,6 +143,7 @@ itself when the new one fails.`,
 		adoptCommand(u, config),
 		driftCommand(u, config),
 		resetStateCommand(u, config),
+		completionCommand(u),
 		recoverCommand(u),
 		versionCommand(u),
 	)
