@@ -1,7 +1,6 @@
 package manifest
 
 import (
-	"fmt"
 	"maps"
 	"regexp"
 	"slices"
@@ -138,7 +137,7 @@ func (r *Repository) Unplayed() []plan.Warning {
 	var out []plan.Warning
 	for _, name := range in.roleNames() {
 		if !played[name] {
-			out = append(out, plan.Warning{Place: plan.Place{File: roleDir(name)}, Message: fmt.Sprintf("no host plays the role %q", name)})
+			out = append(out, warn(plan.Place{File: roleDir(name)}, "no host plays the role %q", name))
 		}
 	}
 	return out
