@@ -15,6 +15,7 @@ wanted=(
 	nginx:nginx-light                # a validator and a service that people really use
 	promtool:prometheus              # the judge of /metrics
 	rpm:rpm                          # the judge of the rpm
+	groff:groff-base                 # the judge of the man pages
 	lintian:lintian                  # the judge of the deb
 	gcc:gcc                          # the race detector
 	perl:perl-base                   # the services of the examples

@@ -44,6 +44,7 @@ var may = map[string]struct {
 	"metrics":               {nil, "metrics stand alone; the agent sets them"},
 	"e2e":                   {[]string{"e2e/lab"}, "the tests on hosts see what an operator sees"},
 	"e2e/lab":               {nil, "what judges the agent shares no code with it"},
+	"packaging/man":         {nil, "the build's own programs need nothing of what they build"},
 	"e2e/demo":              {[]string{"e2e/lab"}, "the demo does what an operator could do"},
 }
 
