@@ -92,7 +92,7 @@ func readAdvert(r io.Reader, ref string) (advert, error) {
 		line, err := readPkt(r)
 		if err == errFlush {
 			if first {
-				return a, noRef(ref, "the repository is empty")
+				return a, noRef(ref, "the repository is empty: push a first commit to it")
 			}
 			a.tip = list.seen
 			return a, nil

@@ -55,7 +55,8 @@ func (r Remote) settle(seen tip) (tip, error) {
 		return tip{commit: commit}, err
 	}
 	if seen.commit.IsZero() {
-		return seen, noRef(r.ref(), "the repository has no such "+kindOfRef(r.ref()))
+		kind := kindOfRef(r.ref())
+		return seen, noRef(r.ref(), "the repository has no such "+kind+": push it, or name another "+kind+" in the configuration of the host")
 	}
 	return seen, nil
 }
