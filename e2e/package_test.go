@@ -29,7 +29,18 @@ func TestPackageComesAndGoes(t *testing.T) {
 		s.untouchedBelow("removing the package", files, running)
 		s.answers("hello from the first of them, this is test")
 
-		h.Must("dpkg", "--purge", "evenkeel")
+		originals := h.Must("sh", "-c", "cd /var/lib/evenkeel && sha256sum original.*")
+		said := h.Must("sh", "-c", "dpkg --purge evenkeel 2>&1")
+		backup := strings.TrimSpace(h.Must("sh", "-c", "echo /var/backups/evenkeel.*"))
+		if !strings.Contains(said, "originals of managed files are kept in "+backup+",") {
+			t.Errorf("the purge does not say where originals are, which is %s:\n%s", backup, said)
+		}
+		if kept := h.Must("sh", "-c", "cd "+backup+" && test -e ledger.json && sha256sum original.*"); kept != originals {
+			t.Errorf("of the originals\n%sthe purge kept\n%s", originals, kept)
+		}
+		if mode := h.Must("stat", "-c", "%a %U", backup); strings.TrimSpace(mode) != "700 root" {
+			t.Errorf("%s is %s", backup, mode)
+		}
 		s.untouchedBelow("purging the package", files, running)
 		for path := range h.Snapshot("/etc", "/usr", "/var/lib", "/var/cache") {
 			if _, was := bare[path]; !was && strings.Contains(path, "evenkeel") && !strings.Contains(path, "/var/lib/dpkg/") {

@@ -40,7 +40,7 @@ Exit codes:
 			for _, name := range names {
 				u.say("%s", path.Join(args[0], name))
 			}
-			u.note("begin with README.md; \"evenkeel check %s\" says whether it is right", args[0])
+			u.note("begin with README.md; \"evenkeel check %s\" says whether it is right, and git brings it to a server", args[0])
 			return nil
 		},
 	}
