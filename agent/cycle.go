@@ -180,7 +180,7 @@ func (d *daemon) adopt(w wanted) Outcome {
 			return failed(err)
 		}
 		l.Good.Commit, l.Good.Subject, l.Good.Signer = w.target.Commit, w.subject, w.signer
-		l.Proved(PastGood{Commit: w.target.Commit, Digest: w.digest, When: d.host.Now()})
+		l.Proved(PastGood{Commit: w.target.Commit, Subject: w.subject, Digest: w.digest, When: d.host.Now()})
 		l.Note(Entry{When: d.host.Now(), Commit: w.target.Commit, Result: ResultUnchanged, Reason: "it asks for nothing new here"})
 	}
 	l.Good.Drift = w.target.Drift

@@ -30,7 +30,7 @@ func (h *Host) finishKeep(except []string) error {
 		return err
 	}
 	l.Good = &Good{Commit: a.Commit, Subject: a.Subject, Signer: a.Signer, Digest: a.Digest, When: h.Now(), State: goodStateOf(a.asked()), Services: a.Services, Except: except, Secret: a.Secret, Drift: a.Drift, DropIns: a.DropIns, Made: a.Made}
-	l.Proved(PastGood{Commit: a.Commit, Digest: a.Digest, When: h.Now()})
+	l.Proved(PastGood{Commit: a.Commit, Subject: a.Subject, Digest: a.Digest, When: h.Now()})
 	l.Owned, l.Found, l.Sysctl, l.Roles, l.Key = shelve(a.Owned), a.Found, a.SysctlFirst, a.Roles, a.Key
 	l.Hold, l.Approved, l.CameUp = nil, nil, nil
 	h.forgetSecrets()

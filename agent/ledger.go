@@ -73,9 +73,10 @@ type Good struct {
 
 // PastGood is a commit that proved itself here once.
 type PastGood struct {
-	Commit string    `json:"commit"`
-	Digest string    `json:"digest"`
-	When   time.Time `json:"when"`
+	Commit  string    `json:"commit"`
+	Subject string    `json:"subject,omitempty"`
+	Digest  string    `json:"digest"`
+	When    time.Time `json:"when"`
 }
 
 // Pin keeps the host at a commit that a person went back to, until the branch

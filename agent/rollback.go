@@ -44,6 +44,17 @@ func RequestRollback(cfg Config, commit string) (string, error) {
 	return to.Commit, nil
 }
 
+// GoodCommits gives the commits that were good on this host, the newest first.
+func GoodCommits(cfg Config) ([]PastGood, error) {
+	l, _, err := readRecord(cfg)
+	if err != nil {
+		return nil, err
+	}
+	goods := slices.Clone(l.Goods)
+	slices.Reverse(goods)
+	return goods, nil
+}
+
 // ErrNothingToResume says that the host follows its branch already.
 var ErrNothingToResume = errors.New("the host follows its branch: it is neither paused nor frozen, and nobody went back to another commit")
 
@@ -130,7 +141,7 @@ func (l *Ledger) pastGood(meant string, open *Attempt) (PastGood, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return PastGood{}, fmt.Errorf("cannot go back to %q: it was not good on this host; these were: %s", meant, l.namesOfGoods())
+		return PastGood{}, fmt.Errorf("cannot go back to %q: it was not good on this host; these were:\n%s", meant, l.namesOfGoods())
 	}
 	return PastGood{}, fmt.Errorf("cannot go back to %q: %d commits begin so", meant, len(found))
 }
@@ -138,12 +149,13 @@ func (l *Ledger) pastGood(meant string, open *Attempt) (PastGood, error) {
 func (l *Ledger) namesOfGoods() string {
 	var names []string
 	for _, past := range slices.Backward(l.Goods) {
-		names = append(names, fmt.Sprintf("%.12s (%s)", past.Commit, past.When.Format("2006-01-02 15:04")))
+		name := fmt.Sprintf("  %.12s %s %s", past.Commit, past.When.Format("2006-01-02 15:04"), past.Subject)
+		names = append(names, strings.TrimRight(name, " "))
 	}
 	if len(names) == 0 {
-		return "none yet"
+		return "  none yet"
 	}
-	return strings.Join(names, ", ")
+	return strings.Join(names, "\n")
 }
 
 // heedPin reads the requests to go back, to follow the branch again, and to apply

@@ -23,7 +23,7 @@ func TestPastGood(t *testing.T) {
 		{about: "one by its whole name", meant: "bbbb3", want: "bbbb3"},
 		{about: "two begin so", meant: "bbbb", fault: "2 commits begin so"},
 		{about: "too few letters", meant: "aaa", fault: "was not good on this host"},
-		{about: "one that was never good here", meant: "dddd4", open: open, fault: "these were: cccc3"},
+		{about: "one that was never good here", meant: "dddd4", open: open, fault: "these were:\n  cccc3"},
 	} {
 		got, err := l.pastGood(row.meant, row.open)
 		if got.Commit != row.want || (err == nil) != (row.fault == "") || err != nil && !strings.Contains(err.Error(), row.fault) {

@@ -50,6 +50,7 @@ Exit codes:
 	}
 	cmd.Flags().StringVar(&request.Role, "role", "", "the `ROLE` that shall bring it; made when it is not there")
 	cmd.Flags().StringVar(&request.Repo, "repo", ".", "a checkout, the `DIR` that holds fleet.yaml")
+	completes(cmd, "role", rolesOf)
 	cmd.Flags().BoolVar(&request.Force, "force", false, "replace what the checkout has and that differs")
 	return cmd
 }

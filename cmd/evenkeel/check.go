@@ -69,7 +69,9 @@ Exit codes:
 		},
 	}
 	s.flags(cmd.Flags(), "check")
+	completes(cmd, "host", hostsOf)
 	cmd.Flags().StringVar(&format, "format", "text", "text, json, or github for annotations on a pull request")
+	completes(cmd, "format", func(*cobra.Command, []string) []string { return []string{"text", "json", "github"} })
 	cmd.Flags().StringVar(&base, "diff", "", "say, in Markdown, what changes on which hosts after the revision `BASE` of this repository")
 	return cmd
 }

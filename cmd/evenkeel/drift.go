@@ -156,5 +156,6 @@ Exit codes:
 	}
 	cmd.Flags().StringVar(&request.Role, "role", "", "the `ROLE` that shall bring it; default: the one that does")
 	cmd.Flags().StringVar(&request.Repo, "repo", ".", "a checkout, the `DIR` that holds fleet.yaml")
+	completes(cmd, "role", rolesOf)
 	return cmd
 }

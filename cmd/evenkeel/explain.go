@@ -71,6 +71,7 @@ Exit codes:
 		},
 	}
 	s.flags(cmd.Flags(), "explain")
+	completes(cmd, "host", hostsOf)
 	cmd.Flags().StringVarP(&dir, "directory", "C", ".", "the `DIR` of the repository")
 	cmd.Flags().StringVar(&name, "var", "", "explain a value, by its `NAME` below .vars")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print it for scripts")

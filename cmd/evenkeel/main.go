@@ -57,6 +57,9 @@ func failed(err error, hint string) error { return &exit{code: exitFailed, err: 
 func execute(ctx context.Context, args []string, u ui) int {
 	root := command(u)
 	root.SetArgs(args)
+	if isCompletion(args) {
+		forShells(root)
+	}
 	root.SetOut(u.out)
 	root.SetErr(u.err)
 	ran, err := root.ExecuteContextC(ctx)
@@ -95,7 +98,7 @@ itself when the new one fails.`,
 		SilenceErrors:              true,
 		SilenceUsage:               true,
 		SuggestionsMinimumDistance: 2,
-		CompletionOptions:          cobra.CompletionOptions{HiddenDefaultCmd: true},
+		CompletionOptions:          cobra.CompletionOptions{DisableDefaultCmd: true},
 		Args:                       cobra.NoArgs,
 		RunE:                       func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -121,6 +124,7 @@ itself when the new one fails.`,
 		adoptCommand(u, config),
 		driftCommand(u, config),
 		resetStateCommand(u, config),
+		completionCommand(u),
 		recoverCommand(u),
 		versionCommand(u),
 	)

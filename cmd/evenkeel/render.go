@@ -63,6 +63,7 @@ Exit codes:
 		},
 	}
 	s.flags(cmd.Flags(), "render")
+	completes(cmd, "host", hostsOf)
 	cmd.Flags().StringVarP(&out, "output", "o", "", "the `DIR` to write to")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what was written for scripts")
 	return cmd

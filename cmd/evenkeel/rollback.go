@@ -27,7 +27,8 @@ Exit codes:
   1  the request is written, but the daemon does not run: it reads it when it starts;
      with --dry-run: the commit has faults now, or waits for something
   2  there is no such commit, or the request could not be written`,
-		Args: cobra.MaximumNArgs(1),
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: goodCommits(config),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := loadConfig(*config)
 			if err != nil {
