@@ -66,7 +66,7 @@ func (a *adopter) file(root *os.Root, c *checkout, add manifest.RoleAdditions, p
 	}
 	for _, other := range manifest.MadeInstead(name) {
 		if _, err := root.Lstat(other); err == nil {
-			a.problem("", "%s brings %q already", other, p)
+			a.problem(instead(other), "%s brings %q already", other, p)
 			return nil
 		}
 	}
@@ -92,6 +92,14 @@ func (a *adopter) file(root *os.Root, c *checkout, add manifest.RoleAdditions, p
 	}
 	c.files[name] = f
 	return nil
+}
+
+// instead says what to do about a file that another one of the checkout makes.
+func instead(other string) string {
+	if strings.HasSuffix(other, ".tmpl") {
+		return "it is made from that template, so the change belongs there"
+	}
+	return "it is decrypted from that file: evenkeel secret encrypt makes a new one"
 }
 
 // roleFile works out what role.yaml says in the end.

@@ -208,7 +208,7 @@ func TestAdoptRefusesAllAtOnceAndWritesNothing(t *testing.T) {
 		`"etc/motd" is neither an absolute path nor the name of a unit`,
 		`nothing stands at "/etc/none"`,
 		`nothing stands at "/home/a/.bashrc"`,
-		`roles/web/files/etc/issue.tmpl brings "/etc/issue" already`,
+		`roles/web/files/etc/issue.tmpl brings "/etc/issue" already (it is made from that template, so the change belongs there)`,
 		`roles/web/files/etc/motd is there already and differs from /etc/motd on this host (--force replaces it)`,
 		`roles/web/role.yaml:2: it says that the link "/etc/app/current" leads to "sites/two.conf", and on this host it leads to "sites/one.conf"`,
 		`systemd knows no unit "none.service"`,

@@ -153,7 +153,10 @@ func (p *explanation) reads(all []manifest.ReadReason) {
 				origins = append(origins, at)
 			}
 		}
-		rows = append(rows, []string{r.Path, how, bounded(origins, maxListed)})
+		rows = append(rows, []string{r.Path, how, strings.Join(origins[:min(1, len(origins))], "")})
+		for i := 1; i < len(origins); i++ { // a directory: one file a line
+			rows = append(rows, []string{"", "", origins[i]})
+		}
 	}
 	p.section("reads", rows)
 }

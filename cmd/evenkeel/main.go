@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -84,7 +85,25 @@ func usageHint(root, ran *cobra.Command, args []string) string {
 			return fmt.Sprintf("did you mean \"evenkeel %s\"?", meant[0])
 		}
 	}
+	for _, arg := range args {
+		if verb := nested(ran, strings.TrimPrefix(arg, "--")); verb != nil {
+			return fmt.Sprintf("did you mean \"%s\"?", verb.CommandPath())
+		}
+	}
 	return fmt.Sprintf("see \"%s --help\"", ran.CommandPath())
+}
+
+// nested finds a verb of that name in those that hold others.
+func nested(cmd *cobra.Command, name string) *cobra.Command {
+	for _, verb := range cmd.Commands() {
+		if verb.Name() == name && !verb.Hidden {
+			return verb
+		}
+		if found := nested(verb, name); found != nil {
+			return found
+		}
+	}
+	return nil
 }
 
 // command is the program's table of contents.

@@ -74,6 +74,15 @@ evenkeel: hint: did you mean "evenkeel check"?
 		{"a verb that is like no other", []string{"xyzzy"}, `evenkeel: unknown command "xyzzy" for "evenkeel"
 evenkeel: hint: see "evenkeel --help"
 `},
+		{"a verb that another one holds", []string{"freeze"}, `evenkeel: unknown command "freeze" for "evenkeel"
+evenkeel: hint: did you mean "evenkeel drift freeze"?
+`},
+		{"a flag that is a verb", []string{"drift", "--freeze"}, `evenkeel: unknown flag: --freeze
+evenkeel: hint: did you mean "evenkeel drift freeze"?
+`},
+		{"a time that is none", []string{"pause", "--for", "2 days"}, `evenkeel: invalid argument "2 days" for "--for" flag: say it as 90m, 2h, 1d12h or 2w
+evenkeel: hint: see "evenkeel pause --help"
+`},
 		{"a flag that does not exist", []string{"check", "--hots"}, `evenkeel: unknown flag: --hots
 evenkeel: hint: see "evenkeel check --help"
 `},

@@ -54,7 +54,7 @@ Exit codes:
 func handsOff(cmd *cobra.Command, u ui, config *string, verb, done string, request func(agent.Config, time.Duration, string) (agent.Pause, error)) {
 	var length time.Duration
 	var reason string
-	cmd.Flags().DurationVar(&length, "for", 0, "how long, such as 2h; without it until \"evenkeel resume\"")
+	cmd.Flags().Var((*span)(&length), "for", "how long, such as 90m, 2h or 3d; without it until \"evenkeel resume\"")
 	cmd.Flags().StringVar(&reason, "reason", "", "why, for whoever looks at this host next")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		if cmd.Flags().Changed("for") && length < time.Second {

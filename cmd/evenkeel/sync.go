@@ -62,7 +62,7 @@ Exit codes:
 	}
 	cmd.Flags().BoolVar(&now, "now", false, "apply the newest commit although a pause or a window keeps it back")
 	cmd.Flags().StringVar(&reason, "reason", "", "why --now, for the log")
-	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait for the end, such as 10m")
+	cmd.Flags().Var((*span)(&wait), "wait", "how long to wait for the end, such as 10m")
 	return cmd
 }
 
