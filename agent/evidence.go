@@ -93,9 +93,14 @@ func unitsDown(findings []health.Finding) []string {
 
 func faults(findings []health.Finding) (why, details []string) {
 	for _, f := range findings {
-		if f.Why != "" {
-			why, details = append(why, f.Unit+": "+f.Why), append(details, f.Evidence)
+		if f.Why == "" {
+			continue
 		}
+		text := f.Why
+		if !strings.HasPrefix(f.Check, f.Unit+" ") { // a check's name begins with its unit
+			text = f.Unit + ": " + text
+		}
+		why, details = append(why, text), append(details, f.Evidence)
 	}
 	return why, details
 }

@@ -28,6 +28,8 @@ func (e *StepError) Error() string {
 	switch {
 	case e.Err != nil:
 		return fmt.Sprintf("%s: %v", what, e.Err)
+	case e.Result == "failed":
+		return fmt.Sprintf("%s: it failed%s", what, Describe(e.Detail))
 	case e.Result != units.Done:
 		return fmt.Sprintf("%s: the job ended with %q%s", what, e.Result, Describe(e.Detail))
 	}
