@@ -85,7 +85,7 @@ func hostsOf(cmd *cobra.Command, args []string) []string {
 	}
 	var names []string
 	for _, c := range manifest.Open(treeIn(dir), manifest.Options{}).Cases() {
-		if c.Tried == "" && !c.Example {
+		if c.Tried == "" && c.Match == "" {
 			names = append(names, c.Facts.Name)
 		}
 	}
