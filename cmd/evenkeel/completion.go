@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -86,12 +85,11 @@ func hostsOf(cmd *cobra.Command, args []string) []string {
 	}
 	var names []string
 	for _, c := range manifest.Open(treeIn(dir), manifest.Options{}).Cases() {
-		if c.Match == "" {
+		if c.Tried == "" && c.Match == "" {
 			names = append(names, c.Facts.Name)
 		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names) // a host is tried with each set of labels
+	return names
 }
 
 // rolesOf names the roles of the checkout that a verb writes to.
