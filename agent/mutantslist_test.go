@@ -393,7 +393,7 @@ var mutants = []mutant{
 	{
 		name:  "what a commit leaves alone is the good state",
 		by:    "./agent ^TestCommitLeavesAloneWhatIsFrozen$",
-		edits: []edit{{"agent/keep.go", "State: a.asked()", "State: a.After"}},
+		edits: []edit{{"agent/keep.go", "goodStateOf(a.asked())", "goodStateOf(a.After)"}},
 	},
 	{
 		name:  "what is started on a frozen host counts as having read what is right",
