@@ -97,7 +97,7 @@ func faults(findings []health.Finding) (why, details []string) {
 			continue
 		}
 		text := f.Why
-		if !strings.HasPrefix(f.Check, f.Unit+" ") { // a check's name begins with its unit
+		if f.Unit == guardName || !strings.HasPrefix(f.Check, f.Unit+" ") { // a check's name begins with its unit
 			text = f.Unit + ": " + text
 		}
 		why, details = append(why, text), append(details, f.Evidence)
