@@ -17,9 +17,6 @@ import (
 var theLab *lab.Lab
 
 func TestMain(m *testing.M) {
-	if url := os.Getenv(looksAt); url != "" {
-		lookBarely(url)
-	}
 	lab.Reaper()
 	var err error
 	if theLab, err = lab.Open(); err != nil {
