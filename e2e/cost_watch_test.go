@@ -99,9 +99,9 @@ func costOfTheWatch(t *testing.T, h *lab.Host, n int) watchCost {
 
 	daemon := h.Property("evenkeel.service", "MainPID")
 	c.peak = s.peakMemory(daemon)
-	used := s.processorTime("evenkeel.service")
+	used := s.processorTime()
 	lab.Poll(time.Minute, func() bool { return false }) // nothing happens
-	c.idle = time.Duration(s.processorTime("evenkeel.service")-used) * time.Microsecond
+	c.idle = time.Duration(s.processorTime()-used) * time.Microsecond
 	c.resident = s.residentMemory()
 
 	h.Must("systemctl", "restart", "evenkeel.service")
