@@ -87,20 +87,22 @@ func (d *drift) note(x Deviation) {
 
 // isMasked reports whether somebody masked a unit, whether systemd knows it by now or not.
 // Where the good commit has a file of its own at the place of the link, that is the drift.
+// The paths of the good commit come last: they may be many, and have to be taken off the shelf.
 func (h *Host) isMasked(name string, detail units.Detail) bool {
-	link := maskOf(name)
-	if _, ours := h.Ledger.Good.State.Paths.all()[link]; ours {
+	if detail.Load != "masked" && !h.leadsToNull(maskOf(name)) {
 		return false
 	}
-	if detail.Load == "masked" {
-		return true
-	}
+	_, ours := h.Ledger.Good.State.Paths.all()[maskOf(name)]
+	return !ours
+}
+
+func (h *Host) leadsToNull(link string) bool {
 	dir, err := h.Disk.OpenDir(path.Dir(link))
 	if err != nil {
 		return false
 	}
 	defer func() { _ = dir.Close() }()
-	leads, err := dir.Readlink(name)
+	leads, err := dir.Readlink(path.Base(link))
 	return err == nil && leads == "/dev/null"
 }
 

@@ -103,7 +103,7 @@ func (k *keyring) look(cfg Config) Keys {
 		stamp, err := stampOf(file)
 		seen, is := k.known[file]
 		switch {
-		case errors.Is(err, fs.ErrNotExist) && cfg.Identities == nil:
+		case err == unix.ENOENT && cfg.Identities == nil:
 			continue // nobody said that it is there
 		case err != nil:
 			seen = identityFile{fault: fmt.Sprintf("cannot use the identity %q: %v", file, withoutPath(err))}

@@ -44,6 +44,7 @@ func RequestRetry(cfg Config) error {
 type asks struct {
 	nothing bool       // by the pass that is under way
 	at      stateStamp // zero when somebody asks for something
+	dir     *os.File   // the state directory, nil as long as nobody looked
 }
 
 type stateStamp struct {
@@ -55,10 +56,18 @@ type stateStamp struct {
 // systems count time in steps, the coarsest in steps of two seconds.
 const stampAge = 3 * time.Second
 
-// stampOfDir is zero for a directory that cannot be looked at, or has just changed.
-func stampOfDir(dir string, now time.Time) stateStamp {
+// stamp is zero for a directory that cannot be looked at, or has just changed. It stays open,
+// so that a look need not find the way to it: the daemon ends when another one takes its place.
+func (a *asks) stamp(dir string, now time.Time) stateStamp {
+	var err error
+	if a.dir == nil {
+		if a.dir, err = os.Open(dir); err != nil {
+			a.dir = nil
+			return stateStamp{}
+		}
+	}
 	var st unix.Stat_t
-	if err := unix.Stat(dir, &st); err != nil {
+	if err := unix.Fstat(int(a.dir.Fd()), &st); err != nil {
 		return stateStamp{}
 	}
 	if age := now.Sub(time.Unix(st.Mtim.Unix())); age < stampAge {
@@ -70,7 +79,7 @@ func stampOfDir(dir string, now time.Time) stateStamp {
 // hear does what people asked for since the last pass, and sees whether they want hands
 // off.
 func (d *daemon) hear() error {
-	stamp := stampOfDir(d.cfg.StateDir, time.Now())
+	stamp := d.asks.stamp(d.cfg.StateDir, time.Now())
 	d.asks.nothing = stamp != stateStamp{} && stamp == d.asks.at
 	if d.asks.nothing {
 		return nil
