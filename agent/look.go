@@ -118,7 +118,14 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 		d.sourceAnswered(time.Now())
 	}
 	d.host.tell(StageRendering, offer.Tip.Commit)
-	return d.renderOffer(ctx, offer, proof, facts, nil)
+	reply, err := d.renderOffer(ctx, offer, proof, facts, nil)
+	if d.dropDamaged(offer, err) {
+		if offer, err = d.fetch(ctx, newest, proof.question()); err != nil {
+			return RenderReply{}, err
+		}
+		reply, err = d.renderOffer(ctx, offer, proof, facts, nil)
+	}
+	return reply, err
 }
 
 // renderOffer renders a commit that is in a clone, with the identities that open

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -207,6 +208,7 @@ func (d *daemon) choose(ctx context.Context, all []seen) (seen, error) {
 	}
 	for i, failure := range reply.Failures {
 		if failure != nil {
+			d.dropDamaged(offers[i], failure) // for the next look
 			for _, o := range all[indices[i]].from {
 				o.fault = failure.Error()
 			}
@@ -260,6 +262,26 @@ func (d *daemon) fetch(ctx context.Context, s seen, about source.Question) (Offe
 		first = cmpErr(first, err)
 	}
 	return Offer{}, first
+}
+
+// dropDamaged removes a clone in which objects turn out to be missing, as after a power cut,
+// so that the next fetch makes another: a fetch into it would find nothing to do. It
+// reports whether it did, once for each commit: what the server itself has lost stays lost.
+func (d *daemon) dropDamaged(offer Offer, err error) bool {
+	var failure *source.Error
+	if _, local := offer.Remote.Local(); local || !errors.As(err, &failure) || failure.Reason != source.Garbage || d.dropped[offer.Dir] == offer.Tip {
+		return false
+	}
+	if d.dropped == nil {
+		d.dropped = map[string]source.Tip{}
+	}
+	d.dropped[offer.Dir] = offer.Tip
+	d.log.Warn("the clone is damaged, and will be made anew", "dir", offer.Dir, "err", err)
+	if err := os.RemoveAll(offer.Dir); err != nil {
+		d.log.Warn("cannot remove the damaged clone", "err", err)
+		return false
+	}
+	return true
 }
 
 // tellOrigins brings the status and the metrics of the origins up to date.

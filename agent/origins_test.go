@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"evenkeel/agent/manifest"
 	"evenkeel/agent/source"
 	"evenkeel/metrics"
 )
@@ -310,5 +312,51 @@ func TestLookThatIsCancelledEndsAtOnce(t *testing.T) {
 	}
 	if d.origins[0].failures != 0 {
 		t.Error("the end of the daemon counts as a failure of the server")
+	}
+}
+
+// TestDamagedCloneIsMadeAnewWhenACommitCannotBeRead: after a power cut in which the clone lost
+// what it had fetched, each pass failed until somebody removed the clone.
+func TestDamagedCloneIsMadeAnewWhenACommitCannotBeRead(t *testing.T) {
+	files := motd("x\n")
+	noise := make([]byte, 256<<10) // what is damaged is in the middle of the pack: in this file
+	_, _ = rand.NewChaCha8([32]byte{}).Read(noise)
+	files["roles/base/files/etc/noise"] = string(noise)
+	remote, commit := childRepo(t, files)
+	d := mirrored(t, nil, serveMirror(t, remote.URL))
+	d.cfg.Host = "web-1"
+	facts := manifest.Facts{Name: "web-1"}
+	head := wantHead(t, d, commit)
+	damage := func() {
+		t.Helper()
+		packs, err := filepath.Glob(filepath.Join(d.origins[0].dir, "gen-*", "objects", "pack", "*.pack"))
+		if err != nil || len(packs) != 1 {
+			t.Fatalf("the clone has the packs %v, %v", packs, err)
+		}
+		if err := os.Chmod(packs[0], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(packs[0], os.O_RDWR, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.WriteAt(make([]byte, 64<<10), 128<<10); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, seen := range []seen{head, head, {tip: source.Tip{Commit: commit}, from: d.origins, past: true}} {
+		d.dropped = nil
+		reply, err := d.render(t.Context(), seen, facts)
+		if err != nil || len(reply.Problems) > 0 || len(reply.Target.State.Paths) == 0 {
+			t.Fatalf("render gave %+v, %v", reply.Problems, err)
+		}
+		damage()
+	}
+	// What is lost at the server as well is not fetched over and over.
+	d.dropped = map[string]source.Tip{d.origins[0].dir: head.tip}
+	var failure *source.Error
+	if _, err := d.render(t.Context(), head, facts); !errors.As(err, &failure) || failure.Reason != source.Garbage {
+		t.Errorf("render gave %v", err)
 	}
 }

@@ -187,10 +187,12 @@ func (d *daemon) heedRollback(request []byte) {
 }
 
 // pin makes the host follow a commit. Whatever it failed for since it was good is
-// forgotten: a person asks for it.
+// forgotten: a person asks for it. Whoever goes back while a retry is on takes the retry
+// back: what it tried would begin again when the host follows the branch again.
 func (l *Ledger) pin(to PastGood, head string, h *Host) {
 	l.Pin, l.Key = &Pin{Commit: to.Commit, Head: head, Since: h.Now()}, ""
-	l.Rejected = slices.DeleteFunc(slices.Clone(l.Rejected), func(r Rejection) bool { return r.Commit == to.Commit || r.Digest == to.Digest })
+	l.retryNoMore()
+	l.forgive(to.Commit, to.Digest)
 	if l.Hold != nil && !l.Hold.Asks {
 		l.Hold = nil
 	}
@@ -257,6 +259,9 @@ func (d *daemon) renderPast(ctx context.Context, past seen, facts manifest.Facts
 	reply, err := d.renderFromClones(ctx, past, facts)
 	if err == nil || ctx.Err() != nil {
 		return reply, err
+	}
+	for _, o := range past.from {
+		d.dropDamaged(Offer{Remote: o.remote, Dir: o.dir, Tip: past.tip}, err)
 	}
 	d.host.tell(StageFetching, past.tip.Commit)
 	if _, fetchErr := d.fetch(ctx, past, source.Question{}); fetchErr == nil {

@@ -108,8 +108,8 @@ func (c generations) clone(ctx context.Context, remote Remote, at place) (seen t
 	return seen, c.promote(path)
 }
 
-// take fetches what the remote follows, proves that all of it is there, and only
-// then moves the tracked ref.
+// take fetches what the remote follows, proves that all of it is there and on the disk to
+// stay, and only then moves the tracked ref.
 func (r *Repo) take(ctx context.Context, remote Remote, at place, before plumbing.Hash) (tip, error) {
 	from, err := remote.server(at)
 	if err != nil {
@@ -130,6 +130,9 @@ func (r *Repo) take(ctx context.Context, remote Remote, at place, before plumbin
 		}
 	}
 	if err := r.trimShallow(a.tip.commit); err != nil {
+		return tip{}, err
+	}
+	if err := syncAll(r.store.Filesystem().Root()); err != nil {
 		return tip{}, err
 	}
 	ref := plumbing.NewHashReference(tracked, a.tip.commit)
