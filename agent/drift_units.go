@@ -224,6 +224,9 @@ func (h *Host) unitDown(name string, detail units.Detail) (Deviation, bool) {
 		x.How, x.Alone = "its last run failed", "a task that ran and failed is not run again by itself"
 	case detail.Active == "inactive" && (detail.Result == "success" || detail.Result == ""):
 		x.How, x.Policy = "somebody stopped it", cmp.Or(said, plan.Report)
+		if detail.Invocation == "" { // systemd forgets what nobody holds once it has stopped
+			x.How = "somebody stopped it, or nothing started it at boot"
+		}
 	default:
 		x.How = "it is " + detail.Active + ", " + lastRun(detail)
 	}

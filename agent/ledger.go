@@ -43,7 +43,8 @@ type Ledger struct {
 	Runs        map[string]Started     `json:"runs,omitempty"`
 	CameUp      map[string]string      `json:"came_up,omitempty"` // unit that the open attempt touched -> its invocation right after the job
 	Rejected    []Rejection            `json:"rejected,omitempty"`
-	Tries       map[string]int         `json:"tries,omitempty"` // commit -> attempts that were interrupted
+	Retried     []Rejection            `json:"retried,omitempty"` // what a person asked to try again, until there is another verdict
+	Tries       map[string]int         `json:"tries,omitempty"`   // commit -> attempts that were interrupted
 	Hold        *Hold                  `json:"hold,omitempty"`
 	Approved    *Approval              `json:"approved,omitempty"`    // a person's answer to a question, until it is used
 	Override    *Override              `json:"override,omitempty"`    // a person's word to apply what is kept back, until it is used
@@ -175,14 +176,39 @@ func (l *Ledger) Reject(r Rejection) {
 	if n := len(l.Rejected) - maxRejected; n > 0 {
 		l.Rejected = l.Rejected[n:]
 	}
+	l.Retried = slices.DeleteFunc(l.Retried, func(old Rejection) bool { return old.Commit == r.Commit })
+}
+
+// Retry lets everything be tried once more.
+func (l *Ledger) Retry() {
+	l.Retried = append(l.Retried, l.Rejected...)
+	if n := len(l.Retried) - maxRejected; n > 0 {
+		l.Retried = l.Retried[n:]
+	}
+	l.Rejected = nil
+}
+
+// retryNoMore takes back what Retry did for all that has no other verdict yet.
+func (l *Ledger) retryNoMore() {
+	for _, r := range slices.Clone(l.Retried) {
+		l.Reject(r)
+	}
+}
+
+// forgive forgets what a commit, and its target, failed for.
+func (l *Ledger) forgive(commit, digest string) {
+	for _, list := range []*[]Rejection{&l.Rejected, &l.Retried} {
+		*list = slices.DeleteFunc(slices.Clone(*list), func(r Rejection) bool { return r.Commit == commit || digest != "" && r.Digest == digest })
+	}
 }
 
 func shorten(evidence string) string {
 	return strings.ToValidUTF8(evidence[:min(len(evidence), maxEvidence)], "")
 }
 
-// Proved remembers that a commit was good here.
+// Proved remembers that a commit was good here. What it failed for earlier counts no more.
 func (l *Ledger) Proved(good PastGood) {
+	l.forgive(good.Commit, good.Digest)
 	if n := len(l.Goods); n > 0 && l.Goods[n-1].Commit == good.Commit {
 		return // it is told once more, after a crash
 	}

@@ -124,7 +124,8 @@ func (d *daemon) heedRetry([]byte) {
 	h := d.host
 	d.log.Info("a person asks for a retry")
 	d.refused.key, d.refused.problems = "", nil
-	h.Ledger.Rejected, h.Ledger.Tries, h.Ledger.Key = nil, nil, ""
+	h.Ledger.Retry()
+	h.Ledger.Tries, h.Ledger.Key = nil, ""
 	h.Ledger.Corrections = nil
 	h.Ledger.Hold = nil
 	h.Ledger.Host = d.cfg.Host

@@ -76,6 +76,37 @@ func TestRollbackForgetsWhatTheCommitFailedFor(t *testing.T) {
 	}
 }
 
+// TestRollbackInTheMiddleOfARetryLeavesTheCommitRejected: the retried commit had no verdict
+// any more, and "resume" began it again.
+func TestRollbackInTheMiddleOfARetryLeavesTheCommitRejected(t *testing.T) {
+	h := &Host{Now: time.Now}
+	l := &Ledger{Rejected: []Rejection{{Commit: "a", Digest: "1"}, {Commit: "bad", Digest: "2", Reason: "it crashed"}, {Commit: "mended", Digest: "3"}}}
+	l.Retry()
+	if _, rejected := l.IsRejected("bad", "2"); rejected {
+		t.Fatal("a retry does not make the commit be tried again")
+	}
+	l.Proved(PastGood{Commit: "mended", Digest: "3"})
+	l.pin(PastGood{Commit: "a", Digest: "1"}, "head", h)
+	if r, rejected := l.IsRejected("bad", ""); !rejected || r.Reason != "it crashed" {
+		t.Errorf("it counts as %+v", l.Rejected)
+	}
+	for _, commit := range []string{"a", "mended"} {
+		if _, rejected := l.IsRejected(commit, ""); rejected {
+			t.Errorf("%s is rejected", commit)
+		}
+	}
+	if len(l.Retried) > 0 {
+		t.Errorf("still to be tried: %+v", l.Retried)
+	}
+	if l.Retry(); len(l.Rejected) != 0 {
+		t.Errorf("after another retry: %+v", l.Rejected)
+	}
+	l.Reject(Rejection{Commit: "bad", Digest: "2", Reason: "it crashed again"})
+	if l.pin(PastGood{Commit: "a", Digest: "1"}, "head", h); len(l.Rejected) != 1 || l.Rejected[0].Reason != "it crashed again" {
+		t.Errorf("the second verdict is %+v", l.Rejected)
+	}
+}
+
 func TestLedgerRemembersTheLastGoodCommits(t *testing.T) {
 	l := &Ledger{}
 	for i := range maxGoods + 5 {

@@ -39,9 +39,14 @@ func TestStatusTellsOfAServiceThatIsDown(t *testing.T) {
 		"somebody stopped it": {"", stop, "somebody stopped it", true},
 		"somebody stopped it, and it is reported": {plan.Report, stop, "somebody stopped it", true},
 		"somebody stopped it, and nobody minds":   {plan.Ignore, stop, "", false},
-		"it crashed":                              {"", crash("loop", 30), "its last run ended with exit-code", true},
-		"it crashed, and nobody minds":            {plan.Ignore, crash("loop", 30), "its last run ended with exit-code", true},
-		"systemd is about to restart it":          {"", crash("fail", 0), "it ended by itself, and systemd is about to restart it", true},
+		"nothing started it at boot": {"", func(_ *testing.T, w *world) {
+			w.disk.Delete("/etc/systemd/system/multi-user.target.wants")
+			w.sd.PowerOff()
+			w.sd.Boot()
+		}, "somebody stopped it, or nothing started it at boot", true},
+		"it crashed":                     {"", crash("loop", 30), "its last run ended with exit-code", true},
+		"it crashed, and nobody minds":   {plan.Ignore, crash("loop", 30), "its last run ended with exit-code", true},
+		"systemd is about to restart it": {"", crash("fail", 0), "it ended by itself, and systemd is about to restart it", true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, _ := keptWorld(t, func(t *plan.Target) { t.Drift = map[string]plan.OnDrift{"": row.says} })

@@ -23,6 +23,8 @@ After=witness.service
 Environment=GENERATION={{ .vars.generation }}
 ExecStartPre=/bin/sleep 1
 ExecStart=/bin/sleep infinity
+[Install]
+WantedBy=multi-user.target
 -- roles/witness/role.yaml --
 files:
   /etc/witness/5.conf: {mode: "0600", owner: nobody}

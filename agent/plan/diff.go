@@ -100,7 +100,7 @@ func (d *differ) unit(name string) {
 	is, want := d.from.Units[name], d.to.Units[name]
 	mayReload, suspected := d.suspect[name]
 	switch {
-	case !want.Active && (is.Active || is.Moving):
+	case !want.Active && (is.Active && !is.Ran || is.Moving): // of what only ran there is nothing to stop
 		why := "it is no longer asked for"
 		if suspected {
 			why = "it was not running before the attempt"

@@ -25,7 +25,7 @@ var update = flag.Bool("update", false, "write what Diff gives now as the wanted
 //	file /etc/a v1 [mode=0640] [owner=app]
 //	dir /etc/d
 //	link /etc/l -> target
-//	unit a.service up|down|moving [run=1] [reads=/etc/a:v1,...] [soft=/etc/a] [after=b.service] [binds=b.service] [triggers=c.service]
+//	unit a.service up|down|moving [ran] [run=1] [reads=/etc/a:v1,...] [soft=/etc/a] [after=b.service] [binds=b.service] [triggers=c.service]
 //
 // "reads=/etc/a:?" is a version that nobody knows. A line of the suspect is a
 // unit, and "reloaded" when the attempt may have reloaded it.
@@ -130,6 +130,8 @@ func parseUnit(t *testing.T, attrs []string) Unit {
 		key, value, _ := strings.Cut(attr, "=")
 		list := strings.Split(value, ",")
 		switch key {
+		case "ran":
+			u.Ran = true
 		case "run":
 			u.Invocation = value
 		case "reads":
