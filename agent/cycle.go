@@ -59,6 +59,9 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		return nil, outcome
 	}
 	reply, err := d.render(ctx, newest, facts)
+	if err == nil && !newest.past {
+		d.tellCommit(reply)
+	}
 	var dead *ChildError
 	switch {
 	case errors.As(err, &dead):
@@ -76,9 +79,6 @@ func (d *daemon) look(ctx context.Context) (*candidate, Outcome) {
 		return nil, failed(err)
 	}
 	d.warnings, d.sysctls = asText(reply.Target.Warnings), manifest.SysctlNames(reply.Target)
-	if !newest.past {
-		d.tellCommit(reply)
-	}
 	c := &candidate{info: reply.Info, signer: reply.Signer, minimum: reply.Minimum, past: newest.past, target: reply.Target, digest: manifest.Digest(reply.Target), key: key}
 	if outcome, stop := d.notThis(c); stop {
 		return nil, outcome

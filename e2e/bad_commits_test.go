@@ -170,6 +170,9 @@ func TestCommitThatFailsBeforehandTouchesNothing(t *testing.T) {
 			if st.Good.Commit != good {
 				t.Errorf("%s: good is %s, want %s", c.fault, st.Good.Commit, good)
 			}
+			if st.Target.Subject != c.fault {
+				t.Errorf("%s: the subject of the commit is %q", c.fault, st.Target.Subject)
+			}
 			t.Logf("%s: %s: refused with %q", h.Release, c.fault, st.Refused)
 			s.repo.Restore(good)
 		}

@@ -144,7 +144,7 @@ type status struct {
 	Stage    string
 	Result   string
 	Reason   string
-	Target   struct{ Commit string }
+	Target   struct{ Commit, Subject string }
 	Applied  struct{ Commit string }
 	Good     struct{ Commit string }
 	Attempt  *struct{ Commit string }
