@@ -12,6 +12,7 @@ import (
 type FetchRequest struct {
 	Remote source.Remote   `json:"remote"`
 	Dir    string          `json:"dir"`   // cache directory; deleting it is always safe
+	Anew   bool            `json:"anew"`  // the clone that is there is damaged
 	About  source.Question `json:"about"` // what will be asked of the history
 	Files  descriptors     `json:"files"` // set by FetchChild
 }
@@ -59,7 +60,11 @@ func fetchInChild(ctx context.Context, input []byte) (any, error) {
 		return nil, err
 	}
 	request.Remote.Auth.Open = request.Files.open
-	got, err := source.Fetch(ctx, request.Remote, request.Dir)
+	fetch := source.Fetch
+	if request.Anew {
+		fetch = source.FetchAnew
+	}
+	got, err := fetch(ctx, request.Remote, request.Dir)
 	if err == nil {
 		err = source.Reach(ctx, request.Remote, request.Dir, got, request.About)
 	}

@@ -82,7 +82,6 @@ type daemon struct {
 	hitch      hitch                 // what keeps a correction from beginning
 	failures   int                   // of the source, in a row
 	unfetched  source.Tip            // what could be seen and not be fetched
-	dropped    map[string]source.Tip // directory of a clone that was damaged -> what could not be read there
 	facts      manifest.Facts
 	factsAt    time.Time // when they were collected
 	keyring    keyring

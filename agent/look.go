@@ -119,13 +119,28 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 	}
 	d.host.tell(StageRendering, offer.Tip.Commit)
 	reply, err := d.renderOffer(ctx, offer, proof, facts, nil)
-	if d.dropDamaged(offer, err) {
+	if d.isDamaged(newest, offer.Dir, err) {
 		if offer, err = d.fetch(ctx, newest, proof.question()); err != nil {
 			return RenderReply{}, err
 		}
 		reply, err = d.renderOffer(ctx, offer, proof, facts, nil)
 	}
 	return reply, err
+}
+
+// isDamaged reports whether the clone in which a commit could not be read is to be made anew;
+// "" is for any of those that may have it.
+func (d *daemon) isDamaged(s seen, dir string, err error) bool {
+	damaged := false
+	for _, o := range s.from {
+		if dir == "" || o.dir == dir {
+			damaged = o.isDamaged(s.tip, err) || damaged
+		}
+	}
+	if damaged {
+		d.log.Warn("the clone is damaged, and is made anew", "err", err)
+	}
+	return damaged
 }
 
 // renderOffer renders a commit that is in a clone, with the identities that open

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -26,6 +25,9 @@ type origin struct {
 	tip      source.Tip
 	contact  time.Time // it last answered
 	fault    string    // why it gives nothing, or nothing that counts; "" when it does
+
+	anew   bool       // the clone is damaged: the next fetch makes another
+	unread source.Tip // what could not be read in it
 }
 
 // seen is a commit and the origins that have it, in the order of the config.
@@ -208,9 +210,9 @@ func (d *daemon) choose(ctx context.Context, all []seen) (seen, error) {
 	}
 	for i, failure := range reply.Failures {
 		if failure != nil {
-			d.dropDamaged(offers[i], failure) // for the next look
 			for _, o := range all[indices[i]].from {
 				o.fault = failure.Error()
+				o.isDamaged(offers[i].Tip, failure)
 			}
 			first = cmpErr(first, failure)
 		}
@@ -251,8 +253,9 @@ func (d *daemon) fetch(ctx context.Context, s seen, about source.Question) (Offe
 	var first error
 	for _, o := range s.from {
 		d.board.progressed() // each may take its time
-		tip, err := FetchChild(ctx, FetchRequest{Remote: o.remote, Dir: o.dir, About: about})
+		tip, err := FetchChild(ctx, FetchRequest{Remote: o.remote, Dir: o.dir, Anew: o.anew, About: about})
 		if err == nil {
+			o.anew = false
 			return Offer{Remote: o.remote, Dir: o.dir, Tip: tip}, nil
 		}
 		if ctx.Err() != nil {
@@ -264,23 +267,15 @@ func (d *daemon) fetch(ctx context.Context, s seen, about source.Question) (Offe
 	return Offer{}, first
 }
 
-// dropDamaged removes a clone in which objects turn out to be missing, as after a power cut,
-// so that the next fetch makes another: a fetch into it would find nothing to do. It
-// reports whether it did, once for each commit: what the server itself has lost stays lost.
-func (d *daemon) dropDamaged(offer Offer, err error) bool {
+// isDamaged reports whether a clone turned out to lack objects, as after a power cut: a fetch
+// into it would find nothing to do, so the next one makes another. It says so once for each
+// commit: what the server itself has lost stays lost.
+func (o *origin) isDamaged(tip source.Tip, err error) bool {
 	var failure *source.Error
-	if _, local := offer.Remote.Local(); local || !errors.As(err, &failure) || failure.Reason != source.Garbage || d.dropped[offer.Dir] == offer.Tip {
+	if _, local := o.remote.Local(); local || !errors.As(err, &failure) || failure.Reason != source.Garbage || o.unread == tip {
 		return false
 	}
-	if d.dropped == nil {
-		d.dropped = map[string]source.Tip{}
-	}
-	d.dropped[offer.Dir] = offer.Tip
-	d.log.Warn("the clone is damaged, and will be made anew", "dir", offer.Dir, "err", err)
-	if err := os.RemoveAll(offer.Dir); err != nil {
-		d.log.Warn("cannot remove the damaged clone", "err", err)
-		return false
-	}
+	o.unread, o.anew = tip, true
 	return true
 }
 

@@ -346,7 +346,7 @@ func TestDamagedCloneIsMadeAnewWhenACommitCannotBeRead(t *testing.T) {
 		}
 	}
 	for _, seen := range []seen{head, head, {tip: source.Tip{Commit: commit}, from: d.origins, past: true}} {
-		d.dropped = nil
+		d.origins[0].unread = source.Tip{}
 		reply, err := d.render(t.Context(), seen, facts)
 		if err != nil || len(reply.Problems) > 0 || len(reply.Target.State.Paths) == 0 {
 			t.Fatalf("render gave %+v, %v", reply.Problems, err)
@@ -354,7 +354,7 @@ func TestDamagedCloneIsMadeAnewWhenACommitCannotBeRead(t *testing.T) {
 		damage()
 	}
 	// What is lost at the server as well is not fetched over and over.
-	d.dropped = map[string]source.Tip{d.origins[0].dir: head.tip}
+	d.origins[0].unread = head.tip
 	var failure *source.Error
 	if _, err := d.render(t.Context(), head, facts); !errors.As(err, &failure) || failure.Reason != source.Garbage {
 		t.Errorf("render gave %v", err)

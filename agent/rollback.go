@@ -260,9 +260,7 @@ func (d *daemon) renderPast(ctx context.Context, past seen, facts manifest.Facts
 	if err == nil || ctx.Err() != nil {
 		return reply, err
 	}
-	for _, o := range past.from {
-		d.dropDamaged(Offer{Remote: o.remote, Dir: o.dir, Tip: past.tip}, err)
-	}
+	d.isDamaged(past, "", err)
 	d.host.tell(StageFetching, past.tip.Commit)
 	if _, fetchErr := d.fetch(ctx, past, source.Question{}); fetchErr == nil {
 		d.host.tell(StageRendering, past.tip.Commit)

@@ -35,7 +35,17 @@ var errDeadline = errors.New("it took longer than allowed")
 //
 // Fetch parses what a server sends; run it where a crash does no harm. Two
 // Fetches of one directory must not run at once.
-func Fetch(ctx context.Context, remote Remote, dir string) (got Tip, err error) {
+func Fetch(ctx context.Context, remote Remote, dir string) (Tip, error) {
+	return fetch(ctx, remote, dir, false)
+}
+
+// FetchAnew is Fetch for a directory in which a commit that is there could not be read. What
+// is there stays until another clone is whole.
+func FetchAnew(ctx context.Context, remote Remote, dir string) (Tip, error) {
+	return fetch(ctx, remote, dir, true)
+}
+
+func fetch(ctx context.Context, remote Remote, dir string, anew bool) (got Tip, err error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, fetchTime, errDeadline)
 	defer cancel()
 	at, err := remote.place()
@@ -52,7 +62,10 @@ func Fetch(ctx context.Context, remote Remote, dir string) (got Tip, err error) 
 	if err := c.tidy(); err != nil {
 		return Tip{}, err
 	}
-	seen, err := c.update(ctx, remote, at)
+	var seen tip
+	if err = errRenew; !anew {
+		seen, err = c.update(ctx, remote, at)
+	}
 	if doubtful(err) {
 		seen, err = c.clone(ctx, remote, at)
 	}
