@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -79,6 +80,20 @@ var unknownAnchor = regexp.MustCompile(`unknown anchor '(.*)' referenced`)
 // grammar matches the messages of the parser proper, as against its scanner.
 var grammar = regexp.MustCompile(`^did not find expected (<|node content|key|'-' indicator|',' or)`)
 
+// indented matches those of them that come of a line with the wrong indentation. They name
+// where the block begins that it stands in, which may be hundreds of lines before.
+var indented = regexp.MustCompile(`^did not find expected (<|key|'-' indicator)`)
+
+// firstFault is the line up to which a file must be read for the parser to say the same of it.
+func firstFault(text []byte, fault error) int {
+	_, says, _ := strings.Cut(fault.Error(), ": did")
+	lines := bytes.SplitAfter(text, []byte("\n"))
+	return 1 + sort.Search(len(lines)-1, func(n int) bool {
+		err := decode(yaml.NewDecoder(bytes.NewReader(bytes.Join(lines[:n+1], nil))), new(yaml.Node))
+		return err != nil && strings.HasSuffix(err.Error(), ": did"+says)
+	})
+}
+
 func syntaxProblem(file string, text []byte, err error) Problem {
 	if line, col, ok := tabbed(text); ok {
 		return Problem{File: file, Line: line, Col: col, Message: "a tab cannot indent YAML", Hint: "write spaces instead, as many as the lines around have"}
@@ -90,6 +105,9 @@ func syntaxProblem(file string, text []byte, err error) Problem {
 	line, _ := strconv.Atoi(m[1]) // 0 when the parser names none
 	if grammar.MatchString(m[2]) || line == 0 {
 		line++ // of those it counts lines from 0, and never names the first
+	}
+	if indented.MatchString(m[2]) {
+		line = firstFault(text, err)
 	}
 	if anchor := unknownAnchor.FindStringSubmatch(m[2]); anchor != nil {
 		before, _, _ := strings.Cut(string(text), "*"+anchor[1])
