@@ -212,8 +212,9 @@ func (h *Host) keepUp(to plan.State) {
 	for name, was := range h.Open.Before.Units {
 		_, named := to.Units[name]
 		_, asked := h.Open.After.Units[name]
+		_, suspected := h.Open.Suspect[name]
 		switch {
-		case named:
+		case named, !suspected:
 		case was.Active:
 			to.Units[name] = plan.Unit{Active: true, After: was.After, Binds: was.Binds}
 		case asked:

@@ -43,7 +43,7 @@ type Ledger struct {
 	Runs        map[string]Started     `json:"runs,omitempty"`
 	CameUp      map[string]string      `json:"came_up,omitempty"` // unit that the open attempt touched -> its invocation right after the job
 	Rejected    []Rejection            `json:"rejected,omitempty"`
-	Retried     []Rejection            `json:"retried,omitempty"` // what a person asked to try again, until there is another verdict
+	Retried     []Rejection            `json:"retried,omitempty"` // what a person asked to try again, until that commit has another verdict, or another one is good
 	Tries       map[string]int         `json:"tries,omitempty"`   // commit -> attempts that were interrupted
 	Hold        *Hold                  `json:"hold,omitempty"`
 	Approved    *Approval              `json:"approved,omitempty"`    // a person's answer to a question, until it is used
@@ -206,9 +206,11 @@ func shorten(evidence string) string {
 	return strings.ToValidUTF8(evidence[:min(len(evidence), maxEvidence)], "")
 }
 
-// Proved remembers that a commit was good here. What it failed for earlier counts no more.
+// Proved remembers that a commit was good here. What it failed for earlier counts no more,
+// and a retry is over.
 func (l *Ledger) Proved(good PastGood) {
 	l.forgive(good.Commit, good.Digest)
+	l.Retried = nil
 	if n := len(l.Goods); n > 0 && l.Goods[n-1].Commit == good.Commit {
 		return // it is told once more, after a crash
 	}

@@ -121,6 +121,7 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 	reply, err := d.renderOffer(ctx, offer, proof, facts, nil)
 	if d.isDamaged(newest, offer.Dir, err) {
 		if offer, err = d.fetch(ctx, newest, proof.question()); err != nil {
+			d.unfetched = newest.tip
 			return RenderReply{}, err
 		}
 		reply, err = d.renderOffer(ctx, offer, proof, facts, nil)
@@ -128,19 +129,15 @@ func (d *daemon) render(ctx context.Context, newest seen, facts manifest.Facts) 
 	return reply, err
 }
 
-// isDamaged reports whether the clone in which a commit could not be read is to be made anew;
-// "" is for any of those that may have it.
+// isDamaged reports whether the clone in which a commit could not be read is to be made anew.
 func (d *daemon) isDamaged(s seen, dir string, err error) bool {
-	damaged := false
 	for _, o := range s.from {
-		if dir == "" || o.dir == dir {
-			damaged = o.isDamaged(s.tip, err) || damaged
+		if o.dir == dir && o.isDamaged(s.tip, err) {
+			d.log.Warn("the clone is damaged, and is made anew", "err", err)
+			return true
 		}
 	}
-	if damaged {
-		d.log.Warn("the clone is damaged, and is made anew", "err", err)
-	}
-	return damaged
+	return false
 }
 
 // renderOffer renders a commit that is in a clone, with the identities that open

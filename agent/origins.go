@@ -212,7 +212,9 @@ func (d *daemon) choose(ctx context.Context, all []seen) (seen, error) {
 		if failure != nil {
 			for _, o := range all[indices[i]].from {
 				o.fault = failure.Error()
-				o.isDamaged(offers[i].Tip, failure)
+				if o.dir == offers[i].Dir {
+					o.isDamaged(offers[i].Tip, failure)
+				}
 			}
 			first = cmpErr(first, failure)
 		}

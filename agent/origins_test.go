@@ -333,7 +333,7 @@ func TestDamagedCloneIsMadeAnewWhenACommitCannotBeRead(t *testing.T) {
 		if err != nil || len(packs) != 1 {
 			t.Fatalf("the clone has the packs %v, %v", packs, err)
 		}
-		if err := os.Chmod(packs[0], 0o600); err != nil {
+		if err := os.Chmod(packs[0], 0o640); err != nil {
 			t.Fatal(err)
 		}
 		f, err := os.OpenFile(packs[0], os.O_RDWR, 0)

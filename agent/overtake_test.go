@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"fmt"
 	"testing"
 
 	"evenkeel/agent/plan"
@@ -90,4 +91,41 @@ func TestServiceThatDiedUnderAnOvertakenCommitReadsItsOldConfig(t *testing.T) {
 	if end := w.state(); !end.equal(start) {
 		t.Errorf("the host is not as it was before both:\n%s", end.differs(start))
 	}
+}
+
+// TestOneshotThatAnOvertakenCommitDroppedRunsAgainWhenItIsTakenBack: the next commit asked for
+// it anew, in another version, and failed. Nobody remembered that the good one's had run, so
+// it counted as failed from then on.
+func TestOneshotThatAnOvertakenCommitDroppedRunsAgainWhenItIsTakenBack(t *testing.T) {
+	task := func(target *plan.Target, version int) *plan.Target {
+		if version > 0 {
+			s := &spec{}
+			s.file(target, version, "/etc/systemd/system/task.service", "", fmt.Sprintf("[Service]\nType=oneshot\nExecStart=/usr/bin/task\n# %d\n", version))
+			s.service(target, "task.service")
+		}
+		return target
+	}
+	s := plainScenario()
+	s.overtaken["drops it"], s.sick["bad"] = true, true
+	w := newWorld(s)
+	w.last = true
+	good := task((&spec{motd: 1}).target("good", w), 1)
+	if outcome := deployed(t, w, good); outcome.Result != ResultGood {
+		t.Fatalf("the first commit ends as %q: %s", outcome.Result, outcome.Reason)
+	}
+	w.last = false
+	first, _ := w.sd.LastRun("task.service")
+	h := mustHost(t, w)
+	if _, err := deployTarget(h, task((&spec{motd: 2}).target("drops it", w), 0)); err != nil {
+		t.Fatal(err)
+	}
+	if run, _ := w.sd.LastRun("task.service"); run.Invocation != first.Invocation {
+		t.Error("the commit that drops it ran it")
+	}
+	w.last = true
+	outcome, err := deployTarget(h, task((&spec{motd: 1}).target("bad", w), 2))
+	if err != nil || outcome.Result != ResultRejected {
+		t.Fatalf("the last commit ends as %q: %s, %v", outcome.Result, outcome.Reason, err)
+	}
+	mustDrift(t, h)
 }

@@ -103,7 +103,7 @@ func settledAt(s plan.State) plan.State {
 		if u.Active {
 			u.Invocation = settledRun
 		}
-		u.Soft = nil
+		u.Ran, u.Soft = u.Ran && u.Active, nil
 		u.Inputs = maps.Clone(u.Inputs)
 		seen.Units[name] = u
 	}

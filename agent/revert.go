@@ -142,10 +142,14 @@ func union(a, b []string) []string {
 }
 
 // before is the state that a revert goes back to. Paths that the attempt did
-// not move are as they are, and units that are left to systemd are not in it.
+// not move are as they are, and units that are left to systemd, or are no suspects, are
+// not in it.
 func (a *Attempt) before(seen map[string]plan.Path, left func(unit string) bool) plan.State {
 	before := plan.State{Paths: maps.Clone(seen), Units: maps.Clone(a.Before.Units)}
-	maps.DeleteFunc(before.Units, func(name string, _ plan.Unit) bool { return left(name) })
+	maps.DeleteFunc(before.Units, func(name string, _ plan.Unit) bool {
+		_, suspected := a.Suspect[name]
+		return !suspected || left(name)
+	})
 	for _, m := range a.Moves {
 		if delete(before.Paths, m.Path); m.Before.Kind != plan.Absent {
 			before.Paths[m.Path] = m.Before

@@ -38,7 +38,8 @@ func RequestRollback(cfg Config, commit string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := replaceRequest(cfg, rollbackFile, to.Commit, resumeFile); err != nil {
+	// What was asked for before and is not heeded yet does not count any more.
+	if err := replaceRequest(cfg, rollbackFile, to.Commit, resumeFile, retryFile); err != nil {
 		return "", fmt.Errorf("cannot ask for a rollback: %w", err)
 	}
 	return to.Commit, nil
@@ -92,9 +93,11 @@ func RequestResume(cfg Config) (Resumed, error) {
 }
 
 // replaceRequest asks for something in place of what may have been asked before.
-func replaceRequest(cfg Config, file, text, instead string) error {
-	if err := os.Remove(filepath.Join(cfg.StateDir, instead)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+func replaceRequest(cfg Config, file, text string, instead ...string) error {
+	for _, old := range instead {
+		if err := os.Remove(filepath.Join(cfg.StateDir, old)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	return os.WriteFile(filepath.Join(cfg.StateDir, file), []byte(text), 0o600)
 }
@@ -176,8 +179,10 @@ func (d *daemon) heedRollback(request []byte) {
 		d.log.Error("a rollback is not possible", "err", err)
 		return
 	}
-	if l.Pin != nil && l.Pin.Commit == to.Commit {
-		return // it was heeded before a crash
+	if l.Pin != nil && l.Pin.Commit == to.Commit { // it was heeded before a crash, or there was a retry since
+		l.retryNoMore()
+		l.forgive(to.Commit, to.Digest)
+		return
 	}
 	d.log.Info("a person goes back", "commit", to.Commit)
 	d.refused.key, d.refused.problems = "", nil
@@ -260,7 +265,6 @@ func (d *daemon) renderPast(ctx context.Context, past seen, facts manifest.Facts
 	if err == nil || ctx.Err() != nil {
 		return reply, err
 	}
-	d.isDamaged(past, "", err)
 	d.host.tell(StageFetching, past.tip.Commit)
 	if _, fetchErr := d.fetch(ctx, past, source.Question{}); fetchErr == nil {
 		d.host.tell(StageRendering, past.tip.Commit)
@@ -284,6 +288,10 @@ func (d *daemon) renderFromClones(ctx context.Context, past seen, facts manifest
 		reply, err := d.renderOffer(ctx, Offer{Remote: o.remote, Dir: o.dir, Tip: past.tip}, proof, facts, past.only)
 		if err == nil {
 			return reply, nil
+		}
+		// A commit that is not there at all is only too old for the clone.
+		if reply.Info.Hash != "" {
+			d.isDamaged(past, o.dir, err)
 		}
 		first = cmpErr(first, err)
 	}

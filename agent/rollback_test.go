@@ -80,30 +80,63 @@ func TestRollbackForgetsWhatTheCommitFailedFor(t *testing.T) {
 // any more, and "resume" began it again.
 func TestRollbackInTheMiddleOfARetryLeavesTheCommitRejected(t *testing.T) {
 	h := &Host{Now: time.Now}
-	l := &Ledger{Rejected: []Rejection{{Commit: "a", Digest: "1"}, {Commit: "bad", Digest: "2", Reason: "it crashed"}, {Commit: "mended", Digest: "3"}}}
+	to := PastGood{Commit: "a", Digest: "1"}
+	l := &Ledger{Rejected: []Rejection{{Commit: "a", Digest: "1"}, {Commit: "bad", Digest: "2", Reason: "it crashed"}}}
 	l.Retry()
 	if _, rejected := l.IsRejected("bad", "2"); rejected {
 		t.Fatal("a retry does not make the commit be tried again")
 	}
-	l.Proved(PastGood{Commit: "mended", Digest: "3"})
-	l.pin(PastGood{Commit: "a", Digest: "1"}, "head", h)
+	l.pin(to, "head", h)
 	if r, rejected := l.IsRejected("bad", ""); !rejected || r.Reason != "it crashed" {
 		t.Errorf("it counts as %+v", l.Rejected)
 	}
-	for _, commit := range []string{"a", "mended"} {
-		if _, rejected := l.IsRejected(commit, ""); rejected {
-			t.Errorf("%s is rejected", commit)
+	if _, rejected := l.IsRejected("a", ""); rejected || len(l.Retried) > 0 {
+		t.Errorf("rejected are %+v, to be tried again %+v", l.Rejected, l.Retried)
+	}
+	l.Retry()
+	l.Reject(Rejection{Commit: "bad", Digest: "2", Reason: "it crashed again"})
+	if l.pin(to, "head", h); len(l.Rejected) != 1 || l.Rejected[0].Reason != "it crashed again" {
+		t.Errorf("the second verdict is %+v", l.Rejected)
+	}
+	l.Retry()
+	l.Proved(PastGood{Commit: "mended", Digest: "3"}) // weeks before the rollback
+	if l.pin(to, "head", h); len(l.Rejected) != 0 {
+		t.Errorf("after a good commit the retry counts as under way: %+v", l.Rejected)
+	}
+}
+
+// TestRetryThatIsTakenBackBeforeItIsHeeded: the rollback was heeded first, and the retry
+// after it, whatever a person had asked for first.
+func TestRetryThatIsTakenBackBeforeItIsHeeded(t *testing.T) {
+	d := anchoredDaemon(t, t.TempDir())
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
 		}
 	}
-	if len(l.Retried) > 0 {
-		t.Errorf("still to be tried: %+v", l.Retried)
+	l := d.host.Ledger
+	l.Goods = []PastGood{{Commit: "aaaaaaaaaaaa", Digest: "1"}}
+	l.Rejected = []Rejection{{Commit: "bad", Digest: "2"}}
+	for _, before := range []func(){
+		func() {},
+		func() { l.Retry() }, // and a crash came before the request was removed
+	} {
+		before()
+		must(l.save(d.host.State))
+		must(RequestRetry(d.cfg))
+		if _, err := RequestRollback(d.cfg, "aaaaaaaaaaaa"); err != nil {
+			t.Fatal(err)
+		}
+		must(d.heed())
+		if _, rejected := l.IsRejected("bad", ""); !rejected || l.Pin == nil {
+			t.Errorf("rejected are %+v, the pin is %+v", l.Rejected, l.Pin)
+		}
 	}
-	if l.Retry(); len(l.Rejected) != 0 {
-		t.Errorf("after another retry: %+v", l.Rejected)
-	}
-	l.Reject(Rejection{Commit: "bad", Digest: "2", Reason: "it crashed again"})
-	if l.pin(PastGood{Commit: "a", Digest: "1"}, "head", h); len(l.Rejected) != 1 || l.Rejected[0].Reason != "it crashed again" {
-		t.Errorf("the second verdict is %+v", l.Rejected)
+	must(RequestRetry(d.cfg)) // this one came last
+	must(d.heed())
+	if len(l.Rejected) != 0 {
+		t.Errorf("after a retry are rejected %+v", l.Rejected)
 	}
 }
 

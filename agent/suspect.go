@@ -102,13 +102,20 @@ func (h *Host) softBefore(name string, to plan.State) map[string]bool {
 	return soft
 }
 
-// unitsBefore are the suspects as they were before the open attempt, or are now.
+// unitsBefore are the suspects as they were before the open attempt, or are now. With them are
+// oneshots that have run and that nobody asks for any more: they are no suspects, but those of
+// the next attempt, which may ask for them anew, are to know that they had run.
 func (h *Host) unitsBefore(suspects plan.Suspect, to plan.State, n now) map[string]plan.Unit {
 	before := map[string]plan.Unit{}
 	for name := range suspects {
 		u := n.state.Units[name]
 		u.Soft = h.softBefore(name, to)
 		before[name] = u
+	}
+	for name, want := range to.Units {
+		if u := n.state.Units[name]; !want.Active && u.Active && u.Ran {
+			before[name] = u
+		}
 	}
 	if h.Open != nil {
 		maps.Copy(before, h.Open.Before.Units)

@@ -130,7 +130,11 @@ func (s *spec) target(commit string, vendor *world) *plan.Target {
 	unit(s.db, "db.service", "[Service]\n"+dbType+"EnvironmentFile=-/etc/db.conf\nExecStart=/usr/bin/db\nRestart=always\n"+install)
 	unit(s.app, "app.service", "[Unit]\nRequires=db.service\nAfter=db.service\n[Service]\nEnvironmentFile=-/etc/app/app.conf\nExecStart=/usr/bin/app\nRestart=on-failure\n"+install)
 	unit(s.proxy, "proxy.service", "[Unit]\nBindsTo=app.service\nAfter=app.service\n[Service]\nExecStart=/usr/bin/proxy --config=/etc/app/deep/er/x\n"+install)
-	unit(s.job, "job.service", "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/job /etc/motd\n"+install)
+	remains := "RemainAfterExit=yes\n"
+	if s.job == 2 {
+		remains = "" // it has only run
+	}
+	unit(s.job, "job.service", "[Service]\nType=oneshot\n"+remains+"ExecStart=/usr/bin/job /etc/motd\n"+install)
 	if s.vendor > 0 || s.vendorConf > 0 {
 		s.service(t, "vendor.service")
 	}

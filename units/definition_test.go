@@ -137,3 +137,21 @@ func TestRelations(t *testing.T) {
 		})
 	}
 }
+
+func TestRunsOnce(t *testing.T) {
+	for text, want := range map[string]bool{
+		"[Service]\nType=oneshot\nExecStart=/bin/true\n":                         true,
+		"[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/bin/true\n":    false,
+		"[Service]\nType=oneshot\nRemainAfterExit=off\nExecStart=/bin/true\n":    true,
+		"[Service]\nExecStart=/bin/true\n":                                       false,
+		"[Service]\nExecStop=/bin/true\n":                                        true,
+		"[Service]\nType=simple\nExecStop=/bin/true\n":                           false,
+		"[Service]\nType=simple\nType=oneshot\nExecStart=/bin/true\n":            true,
+		"[Timer]\nOnCalendar=daily\n":                                            false,
+		"[Service]\nExecStop=/bin/true\nRemainAfterExit=true\n[Install]\nAlias=": false,
+	} {
+		if got := define(t, "app.service", text).RunsOnce(); got != want {
+			t.Errorf("%q runs once: %t", text, got)
+		}
+	}
+}

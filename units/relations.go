@@ -86,3 +86,13 @@ func union(lists ...[]string) []string {
 func without(names []string, name string) []string {
 	return slices.DeleteFunc(names, func(n string) bool { return n == name })
 }
+
+// RunsOnce reports whether a service is at rest again once it was up: a oneshot without
+// RemainAfterExit=, see systemd.service(5).
+func (d *Definition) RunsOnce() bool {
+	kind := d.Value("Service", "Type")
+	if kind == "" && d.Has("Service") && len(d.Values("Service", "ExecStart")) == 0 {
+		kind = "oneshot"
+	}
+	return kind == "oneshot" && !d.yes("Service", "RemainAfterExit", false)
+}

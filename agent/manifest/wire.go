@@ -135,6 +135,7 @@ func (w *wiring) unit(name string) {
 	u.After = w.after(name)
 	u.Binds = w.listed(name, d.Binds(), w.binds[name])
 	u.Triggers = w.listed(name, d.Triggers())
+	u.Ran = u.Active && d.RunsOnce()
 	reads := w.reads(name)
 	if len(reads) > 0 {
 		w.t.Reads[name] = reads

@@ -53,7 +53,7 @@ func (p Path) Fingerprint() string {
 // success.
 type Unit struct {
 	Active     bool              `json:"active,omitempty"`
-	Ran        bool              `json:"ran,omitempty"`    // seen: Active only because it ran with success, so systemd has nothing to stop or restart
+	Ran        bool              `json:"ran,omitempty"`    // Active only because it ran with success, so systemd has nothing to stop or restart; wanted: so it will be
 	Moving     bool              `json:"moving,omitempty"` // seen: starting, stopping or waiting to be restarted, so neither up nor at rest
 	Invocation string            `json:"invocation,omitempty"`
 	Inputs     map[string]string `json:"inputs,omitempty"`   // path -> Fingerprint of what the unit reads there at its start
