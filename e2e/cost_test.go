@@ -102,15 +102,18 @@ func (s *site) passes() int64 {
 }
 
 // residentMemory of the daemon, in bytes.
-func (s *site) residentMemory() int64 {
+func (s *site) residentMemory() int64 { return s.memory("VmRSS:") }
+
+// memory is a line of the daemon's /proc/PID/status, in bytes.
+func (s *site) memory(of string) int64 {
 	s.t.Helper()
 	pid := s.host.Property("evenkeel.service", "MainPID")
 	for line := range strings.Lines(s.host.Must("cat", "/proc/"+pid+"/status")) {
-		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == "VmRSS:" {
+		if fields := strings.Fields(line); len(fields) == 3 && fields[0] == of {
 			return s.number(fields[1]) << 10
 		}
 	}
-	s.t.Fatalf("process %s has no VmRSS", pid)
+	s.t.Fatalf("process %s has no %s", pid, of)
 	return 0
 }
 
