@@ -329,8 +329,13 @@ func (h *Host) fold(reason string) {
 	}
 	left := h.leftBy(a)
 	for name, was := range a.Before.Units {
-		if !was.Active && !left(name) {
+		run, ran := l.Runs[name]
+		switch {
+		case left(name):
+		case !was.Active:
 			delete(l.Runs, name) // else a oneshot would count as run for the next commit
+		case was.Ran && ran: // the record may be that of the attempt, where a crash lost what came after
+			l.Runs[name] = Started{Invocation: run.Invocation, Inputs: was.Inputs}
 		}
 	}
 	if l.Hold != nil && !l.Hold.Asks {
