@@ -35,6 +35,7 @@ const (
 	stuck     = 20 * time.Minute // a pass without progress for so long is not alive
 	reportAge = time.Minute      // how old the status of a host without news may be
 	restAge   = 10 * time.Second // how often memory is given back that looks without a find took
+	againAge  = 45 * time.Second // and how long after that once more
 	garbage   = 50               // percent of what is needed may lie about besides: a daemon that waits has time
 	maxDelay  = 15 * time.Minute // between two looks, however often the source failed
 )
@@ -92,6 +93,7 @@ type daemon struct {
 	reported   time.Time // the last full report
 	headMade   time.Time // by the clock of whoever made the newest commit
 	owing      bool      // looks have taken memory that is not needed any more
+	again      bool      // it is to be given back once more
 	gaveBack   time.Time // when memory was given back last
 
 	board    board

@@ -13,17 +13,22 @@ import (
 )
 
 // giveBack makes the daemon small, at once. After a look that found nothing it is done by a
-// pass, and not more often than that: on a host with much to look at it takes a while.
+// pass, and not more often than that: on a host with much to look at it takes a while. It is
+// done once more a while later: what somebody still held the first time goes then.
 func (d *daemon) giveBack() {
 	d.host.Ledger.putAway()
 	giveBack()
-	d.owing, d.gaveBack = false, time.Now()
+	d.owing, d.again, d.gaveBack = false, true, time.Now()
 }
 
 // giveBackOwed gives back what looks have taken, and what was needed of the ledger.
 func (d *daemon) giveBackOwed() {
-	if (d.owing || d.host.Ledger.isOff()) && time.Since(d.gaveBack) > restAge {
+	switch since := time.Since(d.gaveBack); {
+	case (d.owing || d.host.Ledger.isOff()) && since > restAge:
 		d.giveBack()
+	case d.again && since > againAge:
+		d.giveBack()
+		d.again = false
 	}
 }
 
