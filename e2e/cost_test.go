@@ -30,7 +30,7 @@ func costOfTheDaemon(t *testing.T, h *lab.Host) {
 	const (
 		mostMemory = 20 << 20 // bytes resident
 		cheaper    = 5        // times that git costs to ask the same; µs depend on the machine
-		tries      = 10       // a machine that was busy for a while is no fault of the daemon's
+		tries      = 4        // a machine that was busy for a while is no fault of the daemon's
 	)
 	s := newSite(t, h)
 	s.settled()
