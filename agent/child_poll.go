@@ -10,6 +10,8 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -21,15 +23,32 @@ import (
 // But a process for each look would cost more than the look: this one stays, and
 // keeps its connection.
 //
-//	daemon -- pollRequest, then an empty line for each look --> child
-//	daemon <-- pollAnswer, a line for each --                   child
+//	daemon -- pollRequest, then an order, a line each -->      child
+//	daemon <-- pollAnswer, a line for each look it is told of -- child
+//
+// The orders:
+//
+//	look              look now, and answer
+//	keep EVERY PHASE  go on looking by your own clock (see untilPhase; nanoseconds), and
+//	                  answer when there is news, or nothing was said for pollSilence
+//	rest              do not go on
+//
+// So the daemon of a host without news sleeps while the child looks. News, and a look, end
+// what keep began: how it goes on depends on what the daemon makes of them.
 
 const (
 	childPoll = "child-poll"
 
-	// pollAnswerTime is longer than a look may take.
-	pollAnswerTime = 45 * time.Second
-	maxPollAnswer  = 64 << 10
+	orderLook = "look"
+	orderKeep = "keep"
+	orderRest = "rest"
+
+	// pollAnswerTime is longer than two looks may take: one may be under way.
+	pollAnswerTime = 90 * time.Second
+	// pollSilence is how long the child says nothing when there is nothing to say. The daemon
+	// takes what it says for its beat.
+	pollSilence   = beat * 4 / 5
+	maxPollAnswer = 64 << 10
 )
 
 type pollRequest struct {
@@ -38,6 +57,7 @@ type pollRequest struct {
 }
 
 type pollAnswer struct {
+	Looks   int           `json:"looks"` // that were ordered so far
 	Tip     source.Tip    `json:"tip"`
 	Failure *source.Error `json:"failure,omitempty"`
 }
@@ -56,63 +76,158 @@ func pollInChild(stdin io.Reader, stdout io.Writer) error {
 		return err
 	}
 	request.Remote.Auth.Open = request.Files.open
-	poller := source.NewPoller(request.Remote)
-	defer poller.Close()
-	var answers answers
-	for looks := bufio.NewScanner(io.MultiReader(in.Buffered(), stdin)); looks.Scan(); {
-		if len(looks.Bytes()) == 0 {
+	clock, err := newAlarm()
+	if err != nil {
+		return err
+	}
+	defer clock.close()
+	a := &pollAsker{poller: source.NewPoller(request.Remote), out: stdout, clock: clock}
+	defer a.poller.Close()
+	failed := make(chan error, 2)
+	go func() { failed <- a.heedOrders(io.MultiReader(in.Buffered(), stdin)) }()
+	go func() { failed <- a.heedClock() }()
+	return <-failed
+}
+
+// pollAsker is the child's side.
+type pollAsker struct {
+	poller *source.Poller
+	out    io.Writer
+	clock  *alarm
+
+	mu      sync.Mutex // over a whole look
+	answers answers
+	looks   int           // that were ordered
+	every   time.Duration // between two looks by the clock, 0 when there are none
+	phase   time.Duration
+	said    time.Time // the last answer
+}
+
+func (a *pollAsker) heedOrders(orders io.Reader) error {
+	lines := bufio.NewScanner(orders)
+	for lines.Scan() {
+		if len(lines.Bytes()) == 0 {
 			continue // the end of the request's own line
 		}
-		line, err := answers.line(poller.Tip(context.Background()))
-		if err != nil {
+		if err := a.heed(lines.Text()); err != nil {
 			return err
 		}
-		if _, err := stdout.Write(line); err != nil {
-			return err
+	}
+	return lines.Err()
+}
+
+func (a *pollAsker) heed(order string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	verb, how, _ := strings.Cut(order, " ")
+	a.every = 0
+	switch verb {
+	case orderLook:
+		a.looks++
+		return a.say(a.poller.Tip(context.Background()))
+	case orderKeep:
+		if _, err := fmt.Sscan(how, &a.every, &a.phase); err != nil || a.every <= 0 {
+			return fmt.Errorf("cannot read the order %q", order)
 		}
+		return a.setClock()
 	}
 	return nil
 }
 
+func (a *pollAsker) heedClock() error {
+	for {
+		if err := a.clock.wait(); err != nil {
+			return err
+		}
+		if err := a.lookByClock(); err != nil {
+			return err
+		}
+	}
+}
+
+func (a *pollAsker) lookByClock() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.every == 0 {
+		return nil
+	}
+	seen, failure := a.poller.Tip(context.Background())
+	if failure != nil || !a.answers.isLast(seen) {
+		a.every = 0
+		return a.say(seen, failure)
+	}
+	if time.Since(a.said) >= pollSilence {
+		if err := a.say(seen, nil); err != nil {
+			return err
+		}
+	}
+	return a.setClock()
+}
+
+func (a *pollAsker) setClock() error {
+	return a.clock.set(jitter(untilPhase(time.Now(), a.every, a.phase)))
+}
+
+func (a *pollAsker) say(seen source.Tip, failure error) error {
+	line, err := a.answers.line(a.looks, seen, failure)
+	if err == nil {
+		_, err = a.out.Write(line)
+	}
+	a.said = time.Now()
+	return err
+}
+
 // answers remembers the last one, which most others repeat, as it is written and read.
 type answers struct {
+	looks   int
 	tip     source.Tip
 	written []byte // a line, nil when the last one was no tip
 }
 
+// isLast reports whether the last answer was this tip.
+func (a *answers) isLast(seen source.Tip) bool { return a.written != nil && seen == a.tip }
+
 // line is an answer as it is written.
-func (a *answers) line(seen source.Tip, failure error) ([]byte, error) {
-	if failure == nil && a.written != nil && seen == a.tip {
+func (a *answers) line(looks int, seen source.Tip, failure error) ([]byte, error) {
+	if failure == nil && a.isLast(seen) && looks == a.looks {
 		return a.written, nil
 	}
 	a.written = nil
-	answer := pollAnswer{Tip: seen}
+	answer := pollAnswer{Looks: looks, Tip: seen}
 	if failure != nil {
-		answer = pollAnswer{Failure: asSourceError(failure)}
+		answer = pollAnswer{Looks: looks, Failure: asSourceError(failure)}
 	}
 	line, err := json.Marshal(answer)
 	line = append(line, '\n')
 	if err == nil && failure == nil {
-		a.tip, a.written = seen, line
+		a.looks, a.tip, a.written = looks, seen, line
 	}
 	return line, err
 }
 
+// heard is an answer, as the daemon takes it.
+type heard struct {
+	looks int
+	tip   source.Tip
+	err   error
+	news  bool // it is another than the one before
+}
+
 // read is the answer that a line is. The line may be overwritten afterwards.
-func (a *answers) read(line []byte) (source.Tip, error) {
+func (a *answers) read(line []byte) (heard, error) {
 	if bytes.Equal(line, a.written) {
-		return a.tip, nil
+		return heard{looks: a.looks, tip: a.tip}, nil
 	}
 	a.written = nil
 	var answer pollAnswer
 	if err := json.Unmarshal(line, &answer); err != nil {
-		return source.Tip{}, errors.New("the answer of the child that asks cannot be read")
+		return heard{}, errors.New("the answer of the child that asks cannot be read")
 	}
 	if answer.Failure != nil {
-		return source.Tip{}, answer.Failure
+		return heard{looks: answer.Looks, err: answer.Failure, news: true}, nil
 	}
-	a.tip, a.written = answer.Tip, bytes.Clone(line)
-	return answer.Tip, nil
+	a.looks, a.tip, a.written = answer.Looks, answer.Tip, bytes.Clone(line)
+	return heard{looks: answer.Looks, tip: answer.Tip, news: true}, nil
 }
 
 // waitable makes the Go runtime wait for a pipe as it waits for a connection. Else
@@ -124,157 +239,4 @@ func waitable(pipe any) (source.Quiet, bool) {
 	}
 	quiet, err := source.NewQuiet(os.NewFile(file.Fd(), file.Name()))
 	return quiet, err == nil
-}
-
-// looker asks one remote where it stands: in this process when that is not root,
-// else through a child. It is for one goroutine at a time.
-type looker struct {
-	remote source.Remote
-	direct *source.Poller
-	child  *pollChild
-}
-
-// Tip is that of source.Poller.
-func (l *looker) Tip(ctx context.Context) (source.Tip, error) {
-	fresh := l.child == nil
-	if err := l.open(); err != nil {
-		return source.Tip{}, err
-	}
-	if l.direct != nil {
-		return l.direct.Tip(ctx)
-	}
-	seen, err := l.ask(ctx)
-	var own *source.Error
-	if errors.As(err, &own) && own.Reason == source.AuthFailed {
-		// It holds the files as they were; they may have been replaced since.
-		l.Close()
-		if !fresh && l.open() == nil && l.child != nil {
-			return l.ask(ctx)
-		}
-	}
-	return seen, err
-}
-
-// open decides who looks, and gets him ready.
-func (l *looker) open() error {
-	if l.direct != nil || l.child != nil {
-		return nil
-	}
-	as, err := accountFor(fetchUser, l.remote)
-	switch {
-	case err != nil:
-		return err
-	case as == nil:
-		l.direct = source.NewPoller(l.remote)
-		return nil
-	}
-	l.child, err = startPollChild(l.remote, as)
-	return err
-}
-
-func (l *looker) ask(ctx context.Context) (source.Tip, error) {
-	seen, err := l.child.ask(ctx)
-	var own *source.Error
-	if err != nil && !errors.As(err, &own) { // it is gone, or must go
-		l.Close()
-		if ctx.Err() != nil {
-			return seen, context.Cause(ctx)
-		}
-		err = &source.Error{Reason: source.Limit, Text: fmt.Sprintf("cannot look at the repository: %v", err)}
-	}
-	return seen, err
-}
-
-// Close ends the child or the connection; Tip may be called again.
-func (l *looker) Close() {
-	if l.direct != nil {
-		l.direct.Close()
-		l.direct = nil
-	}
-	if l.child != nil {
-		l.child.end()
-		l.child = nil
-	}
-}
-
-type pollChild struct {
-	ends func() // kills it, and waits until it is gone
-	in   *os.File
-	out  *os.File
-	say  source.Quiet // to in
-	text *bufio.Reader
-	got  answers
-}
-
-func startPollChild(remote source.Remote, as *account) (*pollChild, error) {
-	files, done, err := openFor(remote)
-	if err != nil {
-		return nil, err
-	}
-	defer done()
-	input, err := json.Marshal(pollRequest{remote, describe(files)})
-	if err != nil {
-		return nil, err
-	}
-	theirIn, in, err := os.Pipe()
-	if err != nil {
-		return nil, err
-	}
-	defer theirIn.Close()
-	out, theirOut, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, in.Close())
-	}
-	defer theirOut.Close()
-	p := &pollChild{in: in, out: out}
-	hear, err := source.NewQuiet(out)
-	if err == nil {
-		p.say, err = source.NewQuiet(in)
-	}
-	if err != nil {
-		return nil, errors.Join(err, in.Close(), out.Close())
-	}
-	p.text = bufio.NewReaderSize(hear, maxPollAnswer)
-	if p.ends, err = startChild(childPoll, job{files: files, as: as}, theirIn, theirOut); err != nil {
-		return nil, errors.Join(err, in.Close(), out.Close())
-	}
-	if err := p.tell(append(input, '\n')); err != nil {
-		p.end()
-		return nil, err
-	}
-	return p, nil
-}
-
-func (p *pollChild) tell(text []byte) error {
-	if err := p.in.SetWriteDeadline(time.Now().Add(pollAnswerTime)); err != nil {
-		return err
-	}
-	_, err := p.say.Write(text)
-	return err
-}
-
-func (p *pollChild) ask(ctx context.Context) (source.Tip, error) {
-	stop := context.AfterFunc(ctx, func() { _ = p.out.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	if err := p.out.SetReadDeadline(time.Now().Add(pollAnswerTime)); err != nil {
-		return source.Tip{}, err
-	}
-	if ctx.Err() != nil {
-		return source.Tip{}, ctx.Err()
-	}
-	if err := p.tell([]byte("look\n")); err != nil {
-		return source.Tip{}, err
-	}
-	line, err := p.text.ReadSlice('\n')
-	if err != nil {
-		return source.Tip{}, fmt.Errorf("the child that asks gave no answer: %w", err)
-	}
-	return p.got.read(line)
-}
-
-// end kills the child, which has nothing to lose, and waits until it is gone.
-func (p *pollChild) end() {
-	_ = p.in.Close()
-	p.ends()
-	_ = p.out.Close()
 }

@@ -48,7 +48,7 @@ type daemon struct {
 	host    *Host
 	disk    *apply.Disk
 	prober  *health.Prober
-	notify  Notify
+	notify  *Notify
 	metrics *metrics.Set
 	page    http.Handler // of the metrics
 	doors   doors
@@ -256,7 +256,7 @@ func (d *daemon) finished(outcome Outcome) time.Duration {
 		s.NextLook = s.Passed.Add(delay)
 		same = s.Result == outcome.Result && s.Stage == StageIdle && s.Reason == outcome.Reason
 	})
-	if outcome.Result == ResultUnchanged && same && time.Since(d.reported) < reportAge {
+	if outcome.Result.isSettled() && same && time.Since(d.reported) < reportAge {
 		d.metrics.PassEnded(string(outcome.Result), time.Now())
 		return delay
 	}
@@ -283,15 +283,18 @@ func (d *daemon) delay() time.Duration {
 	if d.failures > 0 {
 		return max(jitter(backoff(d.failures, d.cfg.Interval)), d.leftAlone(time.Now()))
 	}
-	return jitter(untilPhase(time.Now(), d.cfg.Interval, d.machine+d.cfg.Host))
+	return jitter(untilPhase(time.Now(), d.cfg.Interval, d.phase()))
 }
 
-// untilPhase is the time to the host's own place in the interval, at least half
-// of one away.
-func untilPhase(now time.Time, interval time.Duration, id string) time.Duration {
+// phase is the host's own place in the interval.
+func (d *daemon) phase() time.Duration {
 	h := fnv.New64a()
-	_, _ = h.Write([]byte(id))
-	phase := time.Duration(h.Sum64() % uint64(interval))
+	_, _ = h.Write([]byte(d.machine + d.cfg.Host))
+	return time.Duration(h.Sum64() % uint64(d.cfg.Interval))
+}
+
+// untilPhase is the time to a place in the interval, at least half of one away.
+func untilPhase(now time.Time, interval, phase time.Duration) time.Duration {
 	next := (phase - time.Duration(now.UnixNano()%int64(interval)) + interval) % interval
 	if next < interval/2 {
 		next += interval

@@ -44,17 +44,17 @@ func (d *daemon) loop(ctx context.Context) error {
 	var owed, asked bool // a reload, or a pass, that waits for the end of an errand
 	dirs := findPlaces(d.cfg)
 	timer := time.NewTimer(0)
-	alive := time.NewTicker(beat)
+	alive, lived := time.NewTicker(beat), time.Now()
 	defer alive.Stop()
 	var under *errand // way
 	errands := make(errands, 1)
 	defer close(errands)
 	go errands.run(ctx)
 	for {
-		due, tick := d.lookout.due, timer.C
+		due, tick, says := d.lookout.due, timer.C, d.origins[0].looker.says()
 		var done chan Outcome
 		if under != nil {
-			due, tick, done = nil, nil, under.done
+			due, tick, says, done = nil, nil, nil, under.done
 		}
 		select {
 		case <-ctx.Done():
@@ -77,7 +77,13 @@ func (d *daemon) loop(ctx context.Context) error {
 				continue
 			}
 			d.locks.hurry()
+			d.origins[0].looker.rest() // somebody wants a look from now on
 			timer.Reset(0)
+		case said, open := <-says:
+			if d.origins[0].looker.take(said, open) {
+				d.looked(time.Now())
+				under = errands.begin(d.onePass, d.passed)
+			}
 		case <-due:
 			under = errands.begin(d.checkDrift, d.checked)
 		case <-tick:
@@ -86,16 +92,24 @@ func (d *daemon) loop(ctx context.Context) error {
 				continue
 			}
 			d.looked(time.Now())
-			under = errands.begin(d.onePass, d.finished)
+			under = errands.begin(d.onePass, d.passed)
 		case outcome := <-done:
 			delay := under.finish(outcome)
 			under = nil
+			if time.Since(lived) > beat/2 {
+				if err := d.live(dirs); err != nil {
+					return err
+				}
+				lived = time.Now()
+				alive.Reset(beat)
+			}
 			if owed {
 				d.reload()
 				delay = 0
 			}
 			if asked {
 				d.locks.hurry()
+				d.origins[0].looker.rest()
 				delay = 0
 			}
 			owed, asked = false, false
@@ -103,16 +117,41 @@ func (d *daemon) loop(ctx context.Context) error {
 				timer.Reset(delay)
 			}
 		case <-alive.C:
-			if under == nil {
-				if err := dirs.lost(); err != nil {
-					return err
-				}
-			}
-			if d.board.isProgressing() {
-				_ = d.notify.Watchdog()
+			lived = time.Now()
+			if under != nil {
+				d.feed()
+			} else if err := d.live(dirs); err != nil {
+				return err
 			}
 		}
 	}
+}
+
+// live is what the loop does at each beat. After an errand it does it a little early: a daemon
+// that is woken at each beat anyway need not wake up once more.
+func (d *daemon) live(dirs places) error {
+	d.feed()
+	return dirs.lost()
+}
+
+// feed tells systemd's watchdog that all is well, if it is.
+func (d *daemon) feed() {
+	if d.board.isProgressing() {
+		_ = d.notify.Watchdog()
+	}
+}
+
+// passed is finished, and leaves the looks to the child where the daemon has nothing else to
+// do at them: it hears of news at once, and passes at least at each beat.
+func (d *daemon) passed(outcome Outcome) time.Duration {
+	delay := d.finished(outcome)
+	looker := d.origins[0].looker
+	nothing := outcome.Result.isSettled() && d.failures == 0 && d.asks.nothing && len(d.origins) == 1
+	if nothing && looker.keep(d.cfg.Interval, d.phase()) {
+		return 2*max(d.cfg.Interval, beat) + pollAnswerTime // it says something before that
+	}
+	looker.rest()
+	return delay
 }
 
 // ask wakes a watch that looks for newer commits.

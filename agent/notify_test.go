@@ -1,13 +1,17 @@
 package agent
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestNotify(t *testing.T) {
@@ -21,6 +25,7 @@ func TestNotify(t *testing.T) {
 		}
 		defer conn.Close()
 		t.Setenv("NOTIFY_SOCKET", socket)
+		t.Setenv("WATCHDOG_USEC", "30000000")
 		n := NotifyFromEnv()
 		for _, row := range []struct {
 			say  func() error
@@ -51,10 +56,12 @@ func TestNotify(t *testing.T) {
 }
 
 func TestNotifyOutsideSystemd(t *testing.T) {
-	if err := (Notify{}).Ready(); err != nil {
-		t.Errorf("silence is no error, got %v", err)
+	for _, silent := range []*Notify{nil, new(Notify)} {
+		if err := errors.Join(silent.Ready(), silent.Watchdog()); err != nil {
+			t.Errorf("silence is no error, got %v", err)
+		}
 	}
-	if err := (Notify{socket: "/nonexistent/notify"}).Ready(); err == nil {
+	if err := (&Notify{socket: "/nonexistent/notify"}).Ready(); err == nil {
 		t.Error("a socket that nobody listens to must be an error")
 	}
 }
@@ -74,8 +81,45 @@ func TestWatchdogInterval(t *testing.T) {
 	} {
 		t.Setenv("WATCHDOG_USEC", row.usec)
 		t.Setenv("WATCHDOG_PID", row.pid)
-		if got := WatchdogInterval(); got != row.want {
+		if got := watchdogInterval(); got != row.want {
 			t.Errorf("%s: got %v, want %v", row.what, got, row.want)
 		}
 	}
+}
+
+// Each word costs both sides a wake-up.
+func TestWatchdogIsToldThreeTimesInItsInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const within = 3 * time.Minute
+		socket := filepath.Join(t.TempDir(), "notify")
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(fd)
+		if err := unix.Bind(fd, &unix.SockaddrUnix{Name: socket}); err != nil {
+			t.Fatal(err)
+		}
+		n := &Notify{socket: socket, within: within}
+		heard := 0
+		for range within / beat {
+			if err := n.Watchdog(); err != nil {
+				t.Fatal(err)
+			}
+			if size, _ := unix.Read(fd, make([]byte, 100)); size > 0 {
+				heard++
+			}
+			time.Sleep(beat)
+		}
+		if heard != 3 {
+			t.Errorf("the watchdog was told %d times in %v", heard, within)
+		}
+		silent := &Notify{socket: socket}
+		if err := silent.Watchdog(); err != nil {
+			t.Error(err)
+		}
+		if size, _ := unix.Read(fd, make([]byte, 100)); size > 0 {
+			t.Error("a watchdog that nobody set was told")
+		}
+	})
 }

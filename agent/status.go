@@ -53,6 +53,9 @@ const (
 	ResultFailed     Result = "failed"     // the pass itself did not get through: no remote, no memory
 )
 
+// isSettled reports whether only news can make the next pass end in another way.
+func (r Result) isSettled() bool { return r == ResultUnchanged || r == ResultRejected }
+
 // Status is what the daemon says about itself and its host, for people and for
 // scripts. Anyone on the host can read it: it holds no secret and no content
 // of a managed file.

@@ -24,13 +24,15 @@ const (
 // httpServer is a repository behind http or https, over one client whose
 // connection stays open between polls.
 type httpServer struct {
-	remote Remote
-	user   string
-	base   *url.URL // where the repository is, redirects of the greeting followed
-	client *http.Client
-	stall  time.Duration
-	begin  time.Duration
-	v2     bool // the server answers lsRefs at base
+	remote    Remote
+	user      string
+	base      *url.URL // where the repository is, redirects of the greeting followed
+	client    *http.Client
+	transport *http.Transport // of the client
+	repeats   repeater
+	stall     time.Duration
+	begin     time.Duration
+	v2        bool // the server answers lsRefs at base
 }
 
 func newHTTPServer(remote Remote, at place) (*httpServer, error) {
@@ -39,20 +41,18 @@ func newHTTPServer(remote Remote, at place) (*httpServer, error) {
 		return nil, err
 	}
 	dialer := &net.Dialer{Timeout: dialTime}
+	transport := &http.Transport{
+		Proxy:                  proxyFor,
+		OnProxyConnectResponse: checkProxy,
+		DialContext:            quietly(dialer),
+		TLSClientConfig:        trust,
+		TLSHandshakeTimeout:    dialTime,
+		MaxIdleConns:           1,
+		IdleConnTimeout:        10 * time.Minute,
+	}
 	return &httpServer{
 		remote: remote, user: at.user, base: at.url, stall: stallTime, begin: beginTime,
-		client: &http.Client{
-			CheckRedirect: checkRedirect,
-			Transport: &http.Transport{
-				Proxy:                  proxyFor,
-				OnProxyConnectResponse: checkProxy,
-				DialContext:            quietly(dialer),
-				TLSClientConfig:        trust,
-				TLSHandshakeTimeout:    dialTime,
-				MaxIdleConns:           1,
-				IdleConnTimeout:        10 * time.Minute,
-			},
-		},
+		client: &http.Client{CheckRedirect: checkRedirect, Transport: transport}, transport: transport,
 	}, nil
 }
 
@@ -86,9 +86,22 @@ func (s *httpServer) tip(ctx context.Context) (tip, error) {
 		}
 		s.v2 = false // moved, or replaced by an older server: greet it anew
 	}
+	s.repeats.forget()
 	a, err := s.advert(ctx)
 	s.v2 = err == nil && a.v2
 	return a.tip, err
+}
+
+// again is tip where nothing more is needed than to ask once more; else it is not known.
+func (s *httpServer) again(ctx context.Context) (seen tip, known bool, err error) {
+	if !s.v2 {
+		return tip{}, false, nil
+	}
+	seen, known, err = s.repeats.lsRefs(ctx, s)
+	if known && err == nil {
+		seen, err = s.remote.settle(seen)
+	}
+	return seen, known, err
 }
 
 func (s *httpServer) lsRefs(ctx context.Context) (tip, error) {
@@ -162,7 +175,10 @@ func (p *httpPack) begun() {
 
 func (p *httpPack) cause() (known bool, err error) { return true, p.broken }
 
-func (s *httpServer) close() { s.client.CloseIdleConnections() }
+func (s *httpServer) close() {
+	s.repeats.forget()
+	s.client.CloseIdleConnections()
+}
 
 // bounds are those of one answer: its bytes, and the time without one.
 type bounds struct {
@@ -172,19 +188,10 @@ type bounds struct {
 
 // ask sends one request and gives the body of a good answer under its bounds.
 func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool, within bounds) (*answer, error) {
-	target := *s.base
-	target.Path += path
-	target.RawPath = ""
-	if method == http.MethodGet {
-		target.RawQuery = "service=git-upload-pack"
-	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	a := &answer{left: within.bytes, cancel: cancel, stall: within.stall, ctx: ctx}
 	a.timer = time.AfterFunc(a.stall, func() { cancel(errStalled) })
-	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(body))
-	if err == nil {
-		err = s.setHeaders(request, method, v2)
-	}
+	request, err := s.request(ctx, method, path, body, v2)
 	if err != nil {
 		a.Close()
 		return nil, err
@@ -205,6 +212,20 @@ func (s *httpServer) ask(ctx context.Context, method, path, body string, v2 bool
 		return nil, err
 	}
 	return a, nil
+}
+
+func (s *httpServer) request(ctx context.Context, method, path, body string, v2 bool) (*http.Request, error) {
+	target := *s.base
+	target.Path += path
+	target.RawPath = ""
+	if method == http.MethodGet {
+		target.RawQuery = "service=git-upload-pack"
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target.String(), strings.NewReader(body))
+	if err == nil {
+		err = s.setHeaders(request, method, v2)
+	}
+	return request, err
 }
 
 func (s *httpServer) setHeaders(request *http.Request, method string, v2 bool) error {

@@ -28,21 +28,35 @@ func NewPoller(remote Remote) *Poller { return &Poller{remote: remote} }
 
 // Tip gives the commit that is followed, as it is now. Errors are of type *Error.
 func (p *Poller) Tip(ctx context.Context) (Tip, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, pollTime, errDeadline)
-	defer cancel()
-	at, err := p.place()
-	var seen tip
-	if err == nil {
-		seen, err = p.tip(ctx, at)
-	}
+	seen, err := p.look(ctx)
 	if err != nil {
 		if reasonOf(err) == AuthFailed {
 			p.Close() // the CA file is read when the client is made
 		}
-		secrets, _ := p.remote.credentials(at.user)
+		user := ""
+		if p.at != nil {
+			user = p.at.user
+		}
+		secrets, _ := p.remote.credentials(user)
 		return Tip{}, public("look at", p.remote.shown(), secrets, err)
 	}
 	return seen.public(), nil
+}
+
+// look asks in the short way, where there is one.
+func (p *Poller) look(ctx context.Context) (tip, error) {
+	if p.http != nil {
+		if seen, known, err := p.http.again(ctx); known {
+			return seen, err
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, pollTime, errDeadline)
+	defer cancel()
+	at, err := p.place()
+	if err != nil {
+		return tip{}, err
+	}
+	return p.tip(ctx, at)
 }
 
 func (p *Poller) place() (place, error) {

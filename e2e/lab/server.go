@@ -33,6 +33,8 @@ type Server struct {
 	tls      *tls.Config
 	ca       string // PEM
 
+	came chan struct{} // there is a new request; for WaitRequests
+
 	mu       sync.Mutex
 	server   *http.Server
 	requests int
@@ -43,7 +45,7 @@ type Server struct {
 // can reach. With a user, it wants that name and password for everything.
 func (l *Lab) Serve(t T, repo *Repo, user, password string) *Server {
 	t.Helper()
-	s := &Server{t: t, repo: repo, user: user, password: password, addr: l.gateway.String() + ":0"}
+	s := &Server{t: t, repo: repo, user: user, password: password, addr: l.gateway.String() + ":0", came: make(chan struct{}, 1)}
 	s.prepare()
 	return s
 }
@@ -52,7 +54,7 @@ func (l *Lab) Serve(t T, repo *Repo, user, password string) *Server {
 // that CA gives.
 func (l *Lab) ServeTLS(t T, repo *Repo, user, password string) *Server {
 	t.Helper()
-	s := &Server{t: t, repo: repo, user: user, password: password, addr: l.gateway.String() + ":0"}
+	s := &Server{t: t, repo: repo, user: user, password: password, addr: l.gateway.String() + ":0", came: make(chan struct{}, 1)}
 	var err error
 	if s.tls, s.ca, err = certificate(net.IP(l.gateway.AsSlice())); err != nil {
 		t.Fatalf("cannot make a certificate: %v", err)
@@ -127,6 +129,20 @@ func (s *Server) Requests() int {
 	return s.requests
 }
 
+// WaitRequests waits until more requests have come, without a look at the clock in between,
+// so that it costs nothing where something is measured. It is for one test at a time.
+func (s *Server) WaitRequests(more int, bound time.Duration) {
+	s.t.Helper()
+	over := time.After(bound)
+	for want := s.Requests() + more; s.Requests() < want; {
+		select {
+		case <-s.came:
+		case <-over:
+			s.t.Fatalf("waited %v in vain for %d requests", bound, more)
+		}
+	}
+}
+
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if name, password, ok := r.BasicAuth(); s.user != "" && (!ok || name != s.user || password != s.password) {
 		w.Header().Set("WWW-Authenticate", `Basic realm="lab"`)
@@ -137,6 +153,10 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	answer := s.answer
 	s.requests++
 	s.mu.Unlock()
+	select {
+	case s.came <- struct{}{}:
+	default:
+	}
 	if answer != nil {
 		answer(w, r)
 		return
