@@ -43,8 +43,12 @@ const (
 	orderKeep = "keep"
 	orderRest = "rest"
 
-	// pollAnswerTime is longer than two looks may take: one may be under way.
+	// pollAnswerTime is longer than two looks may take, of 40 s: one may be under way.
 	pollAnswerTime = 90 * time.Second
+	// pollLate is how much longer than it should a child that looks by itself may take.
+	pollLate = time.Minute
+	// pollOrderTime is for an order that nobody waits for the answer of.
+	pollOrderTime = time.Second
 	// pollSilence is how long the child says nothing when there is nothing to say. The daemon
 	// takes what it says for its beat.
 	pollSilence   = beat * 4 / 5

@@ -89,6 +89,7 @@ type daemon struct {
 	keys       Keys // of the last pass
 	keyed      keyed
 	asks       asks
+	leaves     bool      // the looks to the child
 	machine    string    // derived machine id; read once
 	reported   time.Time // the last full report
 	headMade   time.Time // by the clock of whoever made the newest commit

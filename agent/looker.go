@@ -18,7 +18,9 @@ type looker struct {
 	remote source.Remote
 	direct *source.Poller
 	child  *pollChild
-	has    *heard // what the child said by itself, until it is taken
+	has    *heard        // what the child said by itself, until Tip gives it
+	every  time.Duration // in which the child looks by itself
+	took   time.Time     // when it was taken
 }
 
 // Tip is that of source.Poller. What the child said by itself, see take, is given once.
@@ -79,22 +81,30 @@ func (l *looker) ask(ctx context.Context) (source.Tip, error) {
 
 // keep makes the child go on looking by itself, if there is one, and reports whether it does.
 func (l *looker) keep(every, phase time.Duration) bool {
-	l.has = nil
+	l.has, l.every = nil, every
 	if l.child == nil {
 		return false
 	}
-	if !l.child.keeps {
-		l.child.keeps = l.child.tell(fmt.Appendf(nil, "%s %d %d\n", orderKeep, every, phase)) == nil
+	if l.child.keeps {
+		return true
 	}
-	return l.child.keeps
+	if l.child.tell(fmt.Appendf(nil, "%s %d %d\n", orderKeep, every, phase), pollOrderTime) != nil {
+		l.Close() // it does not even read
+		return false
+	}
+	l.child.keeps = true
+	return true
 }
 
 // rest ends that, and forgets what the child said by itself.
 func (l *looker) rest() {
 	l.has = nil
-	if l.child != nil && l.child.keeps {
-		l.child.keeps = false
-		_ = l.child.tell([]byte(orderRest + "\n")) // whoever asks it next hears what is wrong
+	if l.child == nil || !l.child.keeps {
+		return
+	}
+	l.child.keeps = false
+	if l.child.tell([]byte(orderRest+"\n"), pollOrderTime) != nil {
+		l.Close()
 	}
 }
 
@@ -106,12 +116,17 @@ func (l *looker) says() chan heard {
 	return l.child.said
 }
 
-// take keeps for Tip what came from says. It reports whether that is of use: it is not when
-// it was said before the last look.
-func (l *looker) take(said heard, open bool) bool {
-	if !open {
+// take keeps for Tip what came from says. It reports whether that is of use. What comes too
+// soon after the last is not: several were waiting, or the child, which nobody trusts, would
+// keep the daemon busy. Then the child rests.
+func (l *looker) take(said heard, open bool, now time.Time) bool {
+	soon := now.Sub(l.took) < l.every/3
+	l.took = now
+	switch {
+	case !open:
 		said = heard{err: l.child.lost, news: true}
-	} else if said.looks != l.child.looks {
+	case soon, said.looks != l.child.looks:
+		l.rest()
 		return false
 	}
 	l.has, l.child.keeps = &said, !said.news
@@ -176,7 +191,7 @@ func startPollChild(remote source.Remote, as *account) (*pollChild, error) {
 		return nil, errors.Join(err, in.Close(), out.Close())
 	}
 	go p.hear(bufio.NewReaderSize(hear, maxPollAnswer))
-	if err := p.tell(append(input, '\n')); err != nil {
+	if err := p.tell(append(input, '\n'), pollAnswerTime); err != nil {
 		p.end()
 		return nil, err
 	}
@@ -207,8 +222,8 @@ func (p *pollChild) hear(text *bufio.Reader) {
 	}
 }
 
-func (p *pollChild) tell(text []byte) error {
-	if err := p.in.SetWriteDeadline(time.Now().Add(pollAnswerTime)); err != nil {
+func (p *pollChild) tell(text []byte, within time.Duration) error {
+	if err := p.in.SetWriteDeadline(time.Now().Add(within)); err != nil {
 		return err
 	}
 	_, err := p.say.Write(text)
@@ -222,12 +237,12 @@ func (p *pollChild) ask(ctx context.Context) (source.Tip, error) {
 	}
 	p.looks++
 	p.keeps = false
-	if err := p.tell([]byte(orderLook + "\n")); err != nil {
+	if err := p.tell([]byte(orderLook+"\n"), pollAnswerTime); err != nil {
 		return source.Tip{}, err
 	}
 	late := time.NewTimer(pollAnswerTime)
 	defer late.Stop()
-	for {
+	for range maxOlderAnswers {
 		select {
 		case said, open := <-p.said:
 			switch {
@@ -242,7 +257,12 @@ func (p *pollChild) ask(ctx context.Context) (source.Tip, error) {
 			return source.Tip{}, fmt.Errorf("the child that asks gave no answer: %w", os.ErrDeadlineExceeded)
 		}
 	}
+	return source.Tip{}, errors.New("the child that asks says more than it was asked")
 }
+
+// maxOlderAnswers bounds what the child may have said before it heard of a look: as much as
+// a pipe holds, when the daemon stood still for a while.
+const maxOlderAnswers = 2000
 
 // end kills the child, which has nothing to lose, and waits until it is gone.
 func (p *pollChild) end() {

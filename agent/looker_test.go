@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -127,7 +128,7 @@ func TestTheChildLooksByItselfAndSaysOnlyNews(t *testing.T) {
 	}
 	s.move(anotherTip)
 	said, open := hears(t, l)
-	if !l.take(said, open) {
+	if !l.take(said, open, time.Now()) {
 		t.Fatalf("%+v is of no use", said)
 	}
 	asked := s.times()
@@ -149,7 +150,7 @@ func TestTheChildSaysThatTheServerFailsAndStopsLooking(t *testing.T) {
 	l := keeping(t, s)
 	s.fail()
 	said, open := hears(t, l)
-	if !l.take(said, open) || l.says() != nil {
+	if !l.take(said, open, time.Now()) || l.says() != nil {
 		t.Errorf("it said %+v and goes on: %t", said, l.says() != nil)
 	}
 	var own *source.Error
@@ -170,16 +171,59 @@ func TestALookGetsNoOlderAnswer(t *testing.T) {
 	if seen, err := l.Tip(t.Context()); err != nil || seen.Commit != oneTip {
 		t.Errorf("a look gave %v, %v; want what the server says now", seen, err)
 	}
-	if !l.keep(5*time.Millisecond, 0) {
-		t.Fatal("the child does not go on")
-	}
 	l.rest()
 	if _, err := l.Tip(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if l.take(heard{looks: l.child.looks - 1, tip: source.Tip{Commit: anotherTip}}, true) {
-		t.Error("what was said before the last look is taken")
+}
+
+// The child is not root, and may be somebody else's by now.
+func TestAChildThatTalksTooMuchIsMadeToRest(t *testing.T) {
+	now := time.Now()
+	for what, row := range map[string]struct {
+		said  heard
+		after time.Duration
+		use   bool
+	}{
+		"in time":                   {heard{looks: 1}, time.Second / 2, true},
+		"news, in time":             {heard{looks: 1, news: true}, time.Second / 2, true},
+		"too soon":                  {heard{looks: 1}, time.Second / 4, false},
+		"news, too soon":            {heard{looks: 1, news: true}, time.Second / 4, false},
+		"from before the last look": {heard{}, time.Second, false},
+		"of looks that never were":  {heard{looks: 2}, time.Second, false},
+	} {
+		l := keeping(t, serveBranch(t, oneTip))
+		l.every, l.took = time.Second, now
+		if use := l.take(row.said, true, now.Add(row.after)); use != row.use {
+			t.Errorf("%s: it is of use: %t", what, use)
+		}
+		if goesOn := l.says() != nil; goesOn != (row.use && !row.said.news) {
+			t.Errorf("%s: the child goes on: %t", what, goesOn)
+		}
 	}
+	said := make(chan heard, maxOlderAnswers)
+	for range cap(said) {
+		said <- heard{}
+	}
+	silent, err := source.NewQuiet(pipeEnd(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &pollChild{in: pipeEnd(t), say: silent, said: said}
+	if _, err := p.ask(t.Context()); err == nil || !strings.Contains(err.Error(), "more than it was asked") {
+		t.Errorf("a child that says anything but what it is asked gave %v", err)
+	}
+}
+
+// pipeEnd is the end of a pipe that somebody writes to.
+func pipeEnd(t *testing.T) *os.File {
+	t.Helper()
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = r.Close(), w.Close() })
+	return w
 }
 
 func TestAChildThatDiesWhileItLooksByItselfIsReplaced(t *testing.T) {
@@ -187,7 +231,7 @@ func TestAChildThatDiesWhileItLooksByItselfIsReplaced(t *testing.T) {
 	l := keeping(t, s)
 	l.child.ends()
 	said, open := hears(t, l)
-	if open || !l.take(said, open) {
+	if open || !l.take(said, open, time.Now()) {
 		t.Errorf("a dead child said %+v", said)
 	}
 	if _, err := l.Tip(t.Context()); err == nil || !strings.Contains(err.Error(), "gave no answer") {

@@ -51,10 +51,14 @@ func (d *daemon) loop(ctx context.Context) error {
 	defer close(errands)
 	go errands.run(ctx)
 	for {
-		due, tick, says := d.lookout.due, timer.C, d.origins[0].looker.says()
+		var due chan struct{}
+		var tick <-chan time.Time
+		var says chan heard
 		var done chan Outcome
 		if under != nil {
-			due, tick, says, done = nil, nil, nil, under.done
+			done = under.done
+		} else {
+			due, tick, says = d.lookout.due, timer.C, d.origins[0].looker.says()
 		}
 		select {
 		case <-ctx.Done():
@@ -69,6 +73,7 @@ func (d *daemon) loop(ctx context.Context) error {
 				continue
 			}
 			d.reload()
+			d.lookSelf()
 			timer.Reset(0)
 		case <-d.wake:
 			if under != nil {
@@ -77,13 +82,16 @@ func (d *daemon) loop(ctx context.Context) error {
 				continue
 			}
 			d.locks.hurry()
-			d.origins[0].looker.rest() // somebody wants a look from now on
+			d.lookSelf()
 			timer.Reset(0)
 		case said, open := <-says:
-			if d.origins[0].looker.take(said, open) {
-				d.looked(time.Now())
-				under = errands.begin(d.onePass, d.passed)
+			if !d.origins[0].looker.take(said, open, time.Now()) {
+				d.lookSelf()
+				timer.Reset(d.cfg.Interval / 3)
+				continue
 			}
+			d.looked(time.Now())
+			under = errands.begin(d.onePass, d.passed)
 		case <-due:
 			under = errands.begin(d.checkDrift, d.checked)
 		case <-tick:
@@ -105,14 +113,19 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			if owed {
 				d.reload()
+				d.lookSelf()
 				delay = 0
 			}
 			if asked {
 				d.locks.hurry()
-				d.origins[0].looker.rest()
+				d.lookSelf()
 				delay = 0
 			}
 			owed, asked = false, false
+			if delay == asPlanned && d.leaves && d.origins[0].looker.says() == nil {
+				d.lookSelf() // a watch had looks of its own, which end those of the child
+				delay = d.delay()
+			}
 			if delay != asPlanned {
 				timer.Reset(delay)
 			}
@@ -147,11 +160,18 @@ func (d *daemon) passed(outcome Outcome) time.Duration {
 	delay := d.finished(outcome)
 	looker := d.origins[0].looker
 	nothing := outcome.Result.isSettled() && d.failures == 0 && d.asks.nothing && len(d.origins) == 1
-	if nothing && looker.keep(d.cfg.Interval, d.phase()) {
-		return 2*max(d.cfg.Interval, beat) + pollAnswerTime // it says something before that
+	d.leaves = nothing && looker.keep(d.cfg.Interval, d.phase())
+	if d.leaves {
+		return d.cfg.Interval*8/5 + beat + pollLate // it says something before that
 	}
-	looker.rest()
+	d.lookSelf()
 	return delay
+}
+
+// lookSelf ends the looks of the child: there is a time now at which the daemon looks.
+func (d *daemon) lookSelf() {
+	d.leaves = false
+	d.origins[0].looker.rest()
 }
 
 // ask wakes a watch that looks for newer commits.

@@ -80,10 +80,15 @@ func (n *Notify) send(message string) error {
 		return fmt.Errorf("cannot notify systemd: %v", err)
 	}
 	// To its name each time: when systemd runs itself anew there may be another socket.
-	if err := unix.Sendto(n.fd, []byte(message), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: n.socket}); err != nil {
-		return fmt.Errorf("cannot notify systemd: %v", err)
+	for {
+		switch err := unix.Sendto(n.fd, []byte(message), unix.MSG_NOSIGNAL, &unix.SockaddrUnix{Name: n.socket}); err {
+		case nil:
+			return nil
+		case unix.EINTR: // with a limit of time it is not begun again by itself
+		default:
+			return fmt.Errorf("cannot notify systemd: %v", err)
+		}
 	}
-	return nil
 }
 
 // open makes the socket from which messages are sent. It stays.

@@ -56,6 +56,21 @@ var troubles = []struct {
 	},
 }
 
+// The child looks by itself while there is no news, so nobody waits for its answer then.
+func TestNewCommitIsSeenAfterTheChildThatLooksWasKilled(t *testing.T) {
+	onEachRelease(t, func(t *testing.T, h *lab.Host) {
+		s := newSite(t, h)
+		s.settled()
+		s.waitPolls(5) // by then it looks by itself
+		h.Must("pkill", "-KILL", "-f", "evenkeel child-poll")
+		s.repo.Edit("hosts/web-1.yaml", "greeting: ", "greeting: again ")
+		s.waitGood(s.repo.Commit("after the child was killed"))
+		if n := s.metric(`evenkeel_source_errors_total{reason="limit"}`); n != "1" {
+			t.Errorf("the child that was killed is counted %q times as a failure, want once", n)
+		}
+	})
+}
+
 func TestTroubleWithTheRepositoryTouchesNothing(t *testing.T) {
 	onEachRelease(t, func(t *testing.T, h *lab.Host) {
 		s := newSite(t, h)

@@ -81,6 +81,9 @@ func checkRedirect(next *http.Request, before []*http.Request) error {
 func (s *httpServer) tip(ctx context.Context) (tip, error) {
 	if s.v2 {
 		seen, err := s.lsRefs(ctx)
+		if err == nil {
+			s.repeats.told()
+		}
 		if err == nil || reasonOf(err) != Garbage {
 			return seen, err
 		}

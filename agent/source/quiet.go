@@ -61,6 +61,17 @@ func (q Quiet) Write(p []byte) (n int, err error) {
 	return n, nil
 }
 
+// isReadable reports whether a read of a connection would not wait: there are bytes, or it
+// has ended.
+func (q Quiet) isReadable() bool {
+	var errno syscall.Errno
+	var b [1]byte
+	err := q.raw.Control(func(fd uintptr) {
+		_, _, errno = syscall.RawSyscall6(syscall.SYS_RECVFROM, fd, uintptr(unsafe.Pointer(&b[0])), 1, syscall.MSG_PEEK|syscall.MSG_DONTWAIT, 0, 0)
+	})
+	return err != nil || errno != syscall.EAGAIN
+}
+
 // once makes a call that does not wait; it is not done when it would have to.
 func once(call, fd uintptr, p []byte) (n int, done bool, err error) {
 	for {

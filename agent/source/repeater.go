@@ -20,7 +20,8 @@ import (
 // cold, and pays for each line. What is not as expected is left to the client, which knows
 // proxies, redirects and the words for what goes wrong. It is for one goroutine at a time.
 type repeater struct {
-	misses  int         // in a row
+	off     bool        // until the client is told what the server says
+	misses  int         // times in a row that only the client was
 	secrets credentials // in the request
 	request []byte      // as it is sent, nil when there is none yet
 	conn    net.Conn    // nil when there is none
@@ -31,7 +32,7 @@ type repeater struct {
 }
 
 const (
-	repeatTime  = 10 * time.Second // for an answer; the client has more patience
+	repeatTime  = 10 * time.Second // for all of it; the client has more patience
 	maxRepeated = 4 << 10          // bytes of an answer that can be compared
 	maxMisses   = 3                // then only the client asks, until it has greeted the server anew
 )
@@ -40,34 +41,59 @@ var errNotDirect = errors.New("not reached directly")
 
 // lsRefs is that of the server. Unless it is known what the server says, the client must ask.
 func (r *repeater) lsRefs(ctx context.Context, s *httpServer) (seen tip, known bool, err error) {
-	if r.misses >= maxMisses || r.prepare(s) != nil {
+	if r.off || r.misses >= maxMisses || r.prepare(s) != nil {
 		return tip{}, false, nil
 	}
+	end := time.Now().Add(repeatTime)
+	// What the server said unasked, or its goodbye, is no answer.
+	if r.conn != nil && isReadable(r.conn) {
+		r.hangUp()
+	}
 	for again := true; again; {
-		again = r.conn != nil // the server may have closed it since the last look
+		again = r.conn != nil // the server may close it at this moment
 		if r.conn == nil {
-			if r.conn, err = s.dial(ctx); err != nil {
+			if r.conn, err = s.dial(ctx, end); err != nil {
 				r.conn = nil
 				break
 			}
 		}
-		var got []byte
-		if got, err = r.exchange(ctx); err == nil {
-			seen, err = r.read(got, s)
-		}
-		if err == nil {
+		answered := false
+		if seen, answered, err = r.ask(ctx, s, end); err == nil {
 			r.misses = 0
 			return seen, true, nil
 		}
 		r.hangUp()
-		again = again && len(got) == 0 && ctx.Err() == nil
+		again = again && !answered && time.Now().Before(end) && ctx.Err() == nil
 	}
 	var own *Error
 	if errors.As(err, &own) && own.Reason != Garbage { // a refusal, in so many words
 		return tip{}, true, err
 	}
-	r.misses++
+	r.off = true
 	return tip{}, false, nil
+}
+
+// told says that the client was told what the repeater was not, so that it may try again.
+func (r *repeater) told() { r.off, r.misses = false, min(r.misses+1, maxMisses) }
+
+// ask is one question and its answer. Of what comes after an error nobody knows where it
+// begins, so the connection must end then.
+func (r *repeater) ask(ctx context.Context, s *httpServer, end time.Time) (seen tip, answered bool, err error) {
+	conn := r.conn
+	if err := conn.SetDeadline(end); err != nil {
+		return tip{}, false, err
+	}
+	if ctx.Done() != nil {
+		defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	}
+	got, err := r.exchange()
+	if err == nil {
+		seen, err = r.read(got, s)
+	}
+	if err == nil && r.conn != nil {
+		err = conn.SetDeadline(time.Time{}) // else it wakes somebody
+	}
+	return seen, len(got) > 0, err
 }
 
 // prepare makes the request, if there is none with the credentials of now.
@@ -90,22 +116,19 @@ func (r *repeater) prepare(s *httpServer) error {
 
 // exchange sends the request and reads the answer as far as it is the one before, or its
 // first bytes.
-func (r *repeater) exchange(ctx context.Context) (got []byte, err error) {
-	if err := r.conn.SetDeadline(time.Now().Add(repeatTime)); err != nil {
-		return nil, err
-	}
-	if ctx.Done() != nil {
-		conn := r.conn
-		defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	}
+func (r *repeater) exchange() (got []byte, err error) {
 	if _, err := r.conn.Write(r.request); err != nil {
 		return nil, err
 	}
 	for n := 0; ; {
 		some, err := r.conn.Read(r.buffer[n:])
 		n += some
-		if got = r.buffer[:n]; err != nil || n >= len(r.answer) || !r.begins(got) {
+		got = r.buffer[:n]
+		if some == 0 && err != nil { // what comes with bytes comes again
 			return got, err
+		}
+		if n >= len(r.answer) || !r.begins(got) {
+			return got, nil
 		}
 	}
 }
@@ -124,29 +147,27 @@ func (r *repeater) begins(got []byte) bool {
 
 // read gives what an answer says of which the first bytes are here.
 func (r *repeater) read(got []byte, s *httpServer) (tip, error) {
-	if len(got) == len(r.answer) && r.begins(got) {
+	if len(got) > 0 && len(got) == len(r.answer) && r.begins(got) {
 		return r.seen, nil
 	}
 	r.answer = nil
 	whole := bytes.NewBuffer(bytes.Clone(got))
-	from := bufio.NewReader(io.MultiReader(bytes.NewReader(got), io.TeeReader(r.conn, whole)))
+	from := bufio.NewReader(io.MultiReader(bytes.NewReader(got), io.TeeReader(io.LimitReader(r.conn, maxRefAnswer), whole)))
 	response, err := http.ReadResponse(from, nil)
 	if err != nil {
 		return tip{}, err
 	}
-	defer response.Body.Close()
+	// The body is not closed: that would read it to its end, and only the connection ends here.
 	if err := checkResponse(response, http.MethodPost); err != nil {
 		return tip{}, err
 	}
-	body := &io.LimitedReader{R: response.Body, N: maxRefAnswer}
-	seen, err := readLsRefs(body, s.remote.ref())
+	seen, err := readLsRefs(response.Body, s.remote.ref())
 	if err == nil {
-		_, err = io.Copy(io.Discard, body)
-	}
-	if err == nil && (body.N == 0 || from.Buffered() > 0) {
-		err = fail(Garbage, "the server says more than it was asked for")
+		_, err = io.Copy(io.Discard, response.Body)
 	}
 	switch {
+	case err == nil && from.Buffered() > 0:
+		return tip{}, fail(Garbage, "the server says more than it was asked for")
 	case err != nil:
 		return tip{}, err
 	case response.Close:
@@ -173,6 +194,16 @@ func isText(some []byte) bool {
 	return !slices.ContainsFunc(some, func(b byte) bool { return b < ' ' || b > '~' })
 }
 
+// isReadable reports whether something came on a connection on which nobody is asked
+// anything, its end included.
+func isReadable(conn net.Conn) bool {
+	if secure, is := conn.(*tls.Conn); is {
+		conn = secure.NetConn()
+	}
+	quiet, is := conn.(quietConn)
+	return is && quiet.quiet.isReadable()
+}
+
 // hangUp ends the connection; the next look makes another.
 func (r *repeater) hangUp() {
 	if r.conn != nil {
@@ -188,16 +219,16 @@ func (r *repeater) forget() {
 }
 
 // dial connects to the server, as the client would if nothing stands in between.
-func (s *httpServer) dial(ctx context.Context) (net.Conn, error) {
+func (s *httpServer) dial(ctx context.Context, end time.Time) (net.Conn, error) {
 	proxy, err := proxyFor(&http.Request{URL: s.base})
-	if err != nil || proxy != nil || !isText([]byte(s.base.Hostname())) { // a name in other letters has another form
+	if err != nil || proxy != nil || s.base.User != nil || !isText([]byte(s.base.Hostname())) { // a name in other letters has another form
 		return nil, errNotDirect
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTime)
+	ctx, cancel := context.WithDeadline(ctx, end)
 	defer cancel()
 	port := s.base.Port()
 	if port == "" {
-		port = s.base.Scheme
+		port = map[string]string{"http": "80", "https": "443"}[s.base.Scheme]
 	}
 	s.transport.CloseIdleConnections() // this one is in their place
 	conn, err := s.transport.DialContext(ctx, "tcp", net.JoinHostPort(s.base.Hostname(), port))

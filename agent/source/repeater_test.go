@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -177,6 +178,59 @@ func TestRepeatedLooks(t *testing.T) {
 	}
 }
 
+// A server that was away comes back, and is asked in the short way again.
+func TestRepeatedLooksGoOnAfterAnOutage(t *testing.T) {
+	one := rawAnswer(firstTip, "")
+	s := serveScript(t, one)
+	p := NewPoller(Remote{URL: s.url, Branch: "main"})
+	defer p.Close()
+	look := func() error {
+		_, err := p.Tip(t.Context())
+		return err
+	}
+	for range 2 {
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	base := p.http.base
+	nowhere := *base
+	nowhere.Host = "127.0.0.1:1"
+	p.http.repeats.hangUp()
+	p.http.base = &nowhere
+	for range 2 * maxMisses {
+		if err := look(); err == nil {
+			t.Fatal("a server that is away answers")
+		}
+	}
+	p.http.base = base
+	for range 2 {
+		if err := look(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if p.http.repeats.conn == nil || p.http.repeats.misses != 0 {
+		t.Errorf("after the outage the client asks: %d misses", p.http.repeats.misses)
+	}
+}
+
+// A server that only the client understands is asked by the client alone, after a while.
+func TestRepeatedLooksEndWhereOnlyTheClientIsAnswered(t *testing.T) {
+	p := NewPoller(Remote{URL: serveScript(t, rawAnswer(firstTip, "")).url, Branch: "main"})
+	defer p.Close()
+	for i := range 2 * maxMisses {
+		if i > 0 {
+			p.http.repeats.request, p.http.repeats.buffer = []byte("nonsense\r\n\r\n"), make([]byte, maxRepeated)
+		}
+		if _, err := p.Tip(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want := min(i, maxMisses); p.http.repeats.misses != want {
+			t.Errorf("after %d looks there were %d misses, want %d", i, p.http.repeats.misses, want)
+		}
+	}
+}
+
 func TestRepeatedLookSendsTheTokenOfNow(t *testing.T) {
 	one := rawAnswer(firstTip, "")
 	s := serveScript(t, one)
@@ -211,20 +265,130 @@ func TestRepeatedLookSendsTheTokenOfNow(t *testing.T) {
 }
 
 func TestRepeatedLookEndsWithItsContext(t *testing.T) {
-	s := serveScript(t, rawAnswer(firstTip, ""), rawAnswer(firstTip, ""), "HTTP/1.1 200 OK\r\n")
-	p := NewPoller(Remote{URL: s.url, Branch: "main"})
-	defer p.Close()
-	for range 2 {
-		if _, err := p.Tip(t.Context()); err != nil {
-			t.Fatal(err)
+	for _, cut := range []string{"HTTP/1.1 200 OK\r\n", "HTTP/1.1 503 ", ""} {
+		s := serveScript(t, rawAnswer(firstTip, ""), rawAnswer(firstTip, ""), cut)
+		p := NewPoller(Remote{URL: s.url, Branch: "main"})
+		defer p.Close()
+		for range 2 {
+			if _, err := p.Tip(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		if _, err := p.Tip(ctx); err == nil || time.Since(began) > repeatTime/2 {
+			t.Errorf("after %q it ended after %v with %v", cut, time.Since(began), err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
-	began := time.Now()
-	if _, err := p.Tip(ctx); err == nil || time.Since(began) > repeatTime/2 {
-		t.Errorf("it ended after %v with %v", time.Since(began), err)
+}
+
+// What a server that is out of order sends besides its refusal is not waited for.
+func TestRefusedRepeatedLookReadsNoBody(t *testing.T) {
+	const busy = "HTTP/1.1 503 Busy\r\nContent-Length: 1000000000\r\n\r\n"
+	s := serveScript(t, rawAnswer(firstTip, ""), busy)
+	p := NewPoller(Remote{URL: s.url, Branch: "main"})
+	defer p.Close()
+	if _, err := p.Tip(t.Context()); err != nil {
+		t.Fatal(err)
 	}
+	began := time.Now()
+	if _, err := p.Tip(t.Context()); err == nil || !strings.Contains(err.Error(), "503 Busy") || time.Since(began) > repeatTime/2 {
+		t.Errorf("after %v it gave %v", time.Since(began), err)
+	}
+	if got := s.counts(); got != [3]int{2, 1, 2} {
+		t.Errorf("questions, greetings and connections were %v", got)
+	}
+}
+
+func TestRepeatedLookReadsNoHeaderWithoutEnd(t *testing.T) {
+	r := &repeater{}
+	remote := Remote{URL: "http://git.example.test/r.git", Branch: "main"}
+	at, err := remote.place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := newHTTPServer(remote, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.prepare(server); err != nil {
+		t.Fatal(err)
+	}
+	flood := &endless{text: "X: y\r\n"}
+	r.conn = spoken{text: io.MultiReader(strings.NewReader("HTTP/1.1 200 OK\r\n"), flood)}
+	got, err := r.exchange()
+	if err == nil {
+		_, err = r.read(got, server)
+	}
+	if err == nil || flood.read > 2*maxRefAnswer {
+		t.Errorf("of headers without end %d bytes were read: %v", flood.read, err)
+	}
+}
+
+// endless says the same for ever.
+type endless struct {
+	text string
+	read int
+}
+
+func (e *endless) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = e.text[(e.read+i)%len(e.text)]
+	}
+	e.read += len(p)
+	return len(p), nil
+}
+
+// What comes between two looks is no answer to the next one.
+func TestConnectionOnWhichSomethingCameIsReadable(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := quietly(&net.Dialer{})(t.Context(), "tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	server, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, step := range []struct {
+		what string
+		do   func() error
+		want bool
+	}{
+		{"nothing", func() error { return nil }, false},
+		{"two bytes, of which one was read", func() error {
+			_, err := io.WriteString(server, "ab")
+			return errors.Join(err, readOne(conn))
+		}, true},
+		{"both were read", func() error { return readOne(conn) }, false},
+		{"the end", func() error {
+			err := server.Close()
+			if end := readOne(conn); end != io.EOF {
+				err = errors.Join(err, fmt.Errorf("no end: %v", end))
+			}
+			return err
+		}, true},
+	} {
+		if err := step.do(); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range []net.Conn{conn, tls.Client(conn, &tls.Config{})} {
+			if got := isReadable(c); got != step.want {
+				t.Errorf("%s: isReadable is %t for a %T", step.what, got, c)
+			}
+		}
+	}
+}
+
+func readOne(conn net.Conn) error {
+	_, err := io.ReadFull(conn, make([]byte, 1))
+	return err
 }
 
 // spoken is a connection on which a server has said something and closed it.
@@ -252,7 +416,7 @@ func TestRepeaterSaysWhatAParserSays(t *testing.T) {
 	}
 	say := func(r *repeater, text string) (tip, error) {
 		r.conn = spoken{text: strings.NewReader(text)}
-		got, err := r.exchange(t.Context())
+		got, err := r.exchange()
 		if err != nil {
 			return tip{}, err
 		}
