@@ -194,7 +194,7 @@ const inARow = 10
 // commit may interrupt and which then goes on until there is a verdict.
 func (d *daemon) onePass(ctx context.Context) Outcome {
 	d.waiting = nil
-	d.locks.begin()
+	d.locks.begin(d.told != "")
 	// Before anything else: the open attempt may be that of another machine.
 	if outcome, stop := d.settleIdentity(); stop {
 		return outcome

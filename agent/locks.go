@@ -109,8 +109,13 @@ type lockWatch struct {
 	until time.Time     // the next pass is due then, when only a lock is waited for
 }
 
-// begin starts another pass.
-func (w *lockWatch) begin() { w.was, w.held, w.until = w.held, nil, time.Time{} }
+// begin starts another pass. What a correction waits for, which has looks of its own, stays
+// known in a pass that does not ask.
+func (w *lockWatch) begin(correctionWaits bool) {
+	if w.until = (time.Time{}); !correctionWaits {
+		w.was, w.held = w.held, nil
+	}
+}
 
 func (w *lockWatch) find() *heldLock {
 	if w.files != nil {

@@ -132,7 +132,7 @@ func TestCommitWaitsForALockAndNotForEver(t *testing.T) {
 		{"it hangs", time.Second, false},
 	} {
 		*at = at.Add(row.later)
-		a.locks.begin()
+		a.locks.begin(false)
 		a.patience.begin()
 		if who := a.locked(&a.patience); (who != "") != row.waits {
 			t.Errorf("%d: %s: waits for %q", i, row.about, who)
@@ -143,10 +143,33 @@ func TestCommitWaitsForALockAndNotForEver(t *testing.T) {
 		}
 	}
 	end()
-	a.locks.begin()
+	a.locks.begin(false)
 	a.patience.begin()
 	if who := a.locked(&a.patience); who != "" || a.locks.held.status() != nil {
 		t.Errorf("when it is free it waits for %q", who)
+	}
+}
+
+// The status said that drift is corrected and not who is waited for: a pass without news, which
+// does not look at locks, came in between.
+func TestLockThatACorrectionWaitsForIsKnownInPasses(t *testing.T) {
+	a, at := kept(t)
+	a.locks.files = lockFiles(t)
+	_, end := lockBy(t, a.locks.files[0].path)
+	seen := a.locks.look(*at).since
+	for range 3 {
+		a.locks.begin(true)
+	}
+	if s := a.locks.held.status(); s == nil || s.Process == "" {
+		t.Errorf("after some passes the status says %+v", s)
+	}
+	if since := a.locks.look(at.Add(time.Minute)).since; !since.Equal(seen) {
+		t.Errorf("it is held since %v, and not since %v", since, seen)
+	}
+	end()
+	a.locks.begin(true)
+	if a.locks.look(at.Add(time.Minute)) != nil {
+		t.Error("it is held when it is free")
 	}
 }
 
@@ -157,7 +180,7 @@ func TestLockIsLookedAtMoreOftenThanTheRepository(t *testing.T) {
 	a.locks.files = lockFiles(t)
 	_, end := lockBy(t, a.locks.files[0].path)
 	wait := func() {
-		a.locks.begin()
+		a.locks.begin(false)
 		a.patience.begin()
 		if a.locked(&a.patience) == "" {
 			t.Fatal("the lock is not seen")

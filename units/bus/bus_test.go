@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -119,6 +120,36 @@ func TestNoSystemdAtAll(t *testing.T) {
 			t.Errorf("gave up after %v, want some tries within five seconds", took)
 		}
 	})
+}
+
+// A host that went down while a revert was under way was held: the bus had gone, and a
+// message that could not be sent was taken for systemd's answer.
+func TestMessageThatTheBusDidNotTakeIsNoAnswer(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "bus")
+	listener, err := net.Listen("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	conn, err := net.Dial("unix", socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	bus, err := listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := bus.Close(); err != nil {
+		t.Fatal(err)
+	}
+	_, err = conn.Write([]byte("l"))
+	if err == nil || !isOfTheSocket(fmt.Errorf("cannot show unit: %w", err)) {
+		t.Errorf("%v is taken for an answer", err)
+	}
+	if answer := (dbus.Error{Name: "org.freedesktop.systemd1.NoSuchUnit"}); isOfTheSocket(answer) {
+		t.Errorf("%v is taken for a lost connection", answer)
+	}
 }
 
 func TestAskingAfterClose(t *testing.T) {

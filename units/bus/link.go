@@ -3,6 +3,7 @@ package bus
 import (
 	"context"
 	"errors"
+	"net"
 	"os"
 	"strconv"
 	"strings"
@@ -114,7 +115,14 @@ func (l *link) isLost(err error) bool {
 			"org.freedesktop.DBus.Error.NoReply", "org.freedesktop.DBus.Error.Disconnected")
 	}
 	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) ||
-		errors.Is(err, dbus.ErrClosed) || !l.alive()
+		errors.Is(err, dbus.ErrClosed) || isOfTheSocket(err) || !l.alive()
+}
+
+// isOfTheSocket reports whether a message could not be sent. At first it is only he who sends
+// that knows: the connection counts as alive until the end was read, too.
+func isOfTheSocket(err error) bool {
+	var failure *net.OpError
+	return errors.As(err, &failure)
 }
 
 // call asks systemd's manager for something whose answer does not matter, only
