@@ -312,6 +312,7 @@ func jitter(d time.Duration) time.Duration {
 func (d *daemon) reload() {
 	_ = d.notify.Reloading()
 	defer func() { _ = d.notify.Ready() }()
+	d.lookSelf()
 	if d.cfg.File == "" {
 		return
 	}

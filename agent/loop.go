@@ -73,7 +73,6 @@ func (d *daemon) loop(ctx context.Context) error {
 				continue
 			}
 			d.reload()
-			d.lookSelf()
 			timer.Reset(0)
 		case <-d.wake:
 			if under != nil {
@@ -81,8 +80,7 @@ func (d *daemon) loop(ctx context.Context) error {
 				d.ask()
 				continue
 			}
-			d.locks.hurry()
-			d.lookSelf()
+			d.hurry()
 			timer.Reset(0)
 		case said, open := <-says:
 			if !d.origins[0].looker.take(said, open, time.Now()) {
@@ -113,20 +111,14 @@ func (d *daemon) loop(ctx context.Context) error {
 			}
 			if owed {
 				d.reload()
-				d.lookSelf()
 				delay = 0
 			}
 			if asked {
-				d.locks.hurry()
-				d.lookSelf()
+				d.hurry()
 				delay = 0
 			}
 			owed, asked = false, false
-			if delay == asPlanned && d.leaves && d.origins[0].looker.says() == nil {
-				d.lookSelf() // a watch had looks of its own, which end those of the child
-				delay = d.delay()
-			}
-			if delay != asPlanned {
+			if delay = d.stillPlanned(delay); delay != asPlanned {
 				timer.Reset(delay)
 			}
 		case <-alive.C:
@@ -172,6 +164,23 @@ func (d *daemon) passed(outcome Outcome) time.Duration {
 func (d *daemon) lookSelf() {
 	d.leaves = false
 	d.origins[0].looker.rest()
+}
+
+// hurry makes way for a look that somebody asks for.
+func (d *daemon) hurry() {
+	d.locks.hurry()
+	d.lookSelf()
+}
+
+// stillPlanned is the time until the next pass after an errand that leaves it as it was: where
+// the child was to look, and the errand had looks of its own, which end those of the child,
+// the daemon must.
+func (d *daemon) stillPlanned(delay time.Duration) time.Duration {
+	if delay != asPlanned || !d.leaves || d.origins[0].looker.says() != nil {
+		return delay
+	}
+	d.lookSelf()
+	return d.delay()
 }
 
 // ask wakes a watch that looks for newer commits.
