@@ -122,6 +122,20 @@ func (k childKind) serve(stdin io.Reader, stdout io.Writer) error {
 	return json.NewEncoder(stdout).Encode(reply)
 }
 
+// beNice lowers the priority of the child, unless that of the whole daemon is as low: nobody
+// but root may raise one.
+func beNice() error {
+	left, err := unix.Getpriority(unix.PRIO_PGRP, 0) // 20 less the nice value, as the kernel has it
+	if err == nil && 20-left < childNice {
+		// By group, which is ours alone: by process it would be one thread only.
+		err = unix.Setpriority(unix.PRIO_PGRP, 0, childNice)
+	}
+	if err != nil {
+		return fmt.Errorf("cannot lower the child's priority: %v", err)
+	}
+	return nil
+}
+
 func (k childKind) limitSelf() error {
 	limits := map[int]unix.Rlimit{
 		unix.RLIMIT_CORE: {}, // a core would hold rendered secrets
@@ -143,9 +157,8 @@ func (k childKind) limitSelf() error {
 	unix.Umask(0o027) // what is fetched is for the group, in which rendering runs
 	// Collect harder when the limit comes near, instead of dying of garbage.
 	debug.SetMemoryLimit(int64(k.data / 4 * 3))
-	// By group, which is ours alone: by process it would be one thread only.
-	if err := unix.Setpriority(unix.PRIO_PGRP, 0, childNice); err != nil {
-		return fmt.Errorf("cannot lower the child's priority: %v", err)
+	if err := beNice(); err != nil {
+		return err
 	}
 	if k.offline {
 		return goOffline()

@@ -7,10 +7,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"evenkeel/agent/source"
 )
@@ -142,6 +145,20 @@ func TestTheChildLooksByItselfAndSaysOnlyNews(t *testing.T) {
 	}
 	if l.says() != nil {
 		t.Error("the child is waited for, and does not go on after news")
+	}
+}
+
+// With Nice=15 in its unit the daemon could neither look nor fetch: its children may not
+// raise their priority to what they usually have.
+func TestTheChildOfADaemonThatIsNicerThanItLooks(t *testing.T) {
+	runtime.LockOSThread() // the priority is that of a thread, and inherited; this one ends with it
+	if err := unix.Setpriority(unix.PRIO_PROCESS, 0, childNice+5); err != nil {
+		t.Fatal(err)
+	}
+	l := &looker{remote: source.Remote{URL: serveBranch(t, oneTip).url, Branch: "main"}}
+	defer l.Close()
+	if seen, err := l.Tip(t.Context()); err != nil || seen.Commit != oneTip {
+		t.Errorf("a look gave %v, %v", seen, err)
 	}
 }
 
