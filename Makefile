@@ -48,10 +48,12 @@ race:
 e2e: deps rootfs package
 	$(MAKE) package VERSION=$(VERSION).next
 	go test -c -tags e2e_host -o build/host-tests/ ./units/bus ./agent/apply
-	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests \
+	rm -f build/figures.txt
+	EVENKEEL_HOST_TESTS=$(CURDIR)/build/host-tests EVENKEEL_FIGURES=$(CURDIR)/build/figures.txt \
 	EVENKEEL_DEB=$(CURDIR)/dist/evenkeel_$(VERSION)_$(ARCH).deb \
 	EVENKEEL_NEXT_DEB=$(CURDIR)/dist/evenkeel_$(VERSION).next_$(ARCH).deb \
 	go test -tags e2e$(TAGS) -count=1 -timeout 75m -parallel 12 $(if $(RUN),-v -run "$(RUN)") ./e2e $(ARGS)
+	@$(if $(RUN),:,[ ! -e build/figures.txt ] || cat build/figures.txt)
 
 lint: $(golangci_lint)
 	GOLANGCI_LINT_CACHE=$(EVENKEEL_CACHE)/golangci-lint $(golangci_lint) run --build-tags e2e,cost,vm,e2e_host,mutants ./...

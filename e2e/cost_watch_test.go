@@ -43,7 +43,7 @@ func TestCostOfTheWatch(t *testing.T) {
 			for _, n := range []int{100, 1000, 10_000} {
 				t.Run(fmt.Sprint(n), func(t *testing.T) {
 					c := costOfTheWatch(t, theLab.Host(t, release, "web-1"), n)
-					fmt.Fprintf(os.Stderr, "%s: %d files: %.1f MB at rest, %.1f of them its own, %.1f MB after a start, %.1f MB at most; %v of CPU in an idle minute; %v from an edit to its correction; deployed in %v\n",
+					measured("%s: %d files: %.1f MB at rest, %.1f of them its own, %.1f MB after a start, %.1f MB at most; %v of CPU in an idle minute; %v from an edit to its correction; deployed in %v",
 						release, n, megabytes(c.resident), megabytes(c.own), megabytes(c.started), megabytes(c.peak), c.idle.Round(time.Millisecond), c.edit.Round(time.Millisecond), c.deployed.Round(time.Second))
 					costs = append(costs, c)
 				})

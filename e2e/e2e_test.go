@@ -38,6 +38,19 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
+// measured writes down a figure, for people. Of what passes go test shows no more than that,
+// so make e2e shows the file at the end.
+func measured(format string, values ...any) {
+	line := fmt.Sprintf(format+"\n", values...)
+	fmt.Fprint(os.Stderr, line)
+	figures, err := os.OpenFile(os.Getenv("EVENKEEL_FIGURES"), os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return // nobody wants them
+	}
+	defer figures.Close()
+	_, _ = figures.WriteString(line)
+}
+
 // releases are the two hosts that every promise is kept on: systemd 252 and 257.
 var releases = []string{"bookworm", "trixie"}
 

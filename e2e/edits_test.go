@@ -425,7 +425,7 @@ func (e *editing) finish() {
 // tell says how it went.
 func (e *editing) tell() {
 	reads, wrong := e.reader.result()
-	fmt.Fprintf(os.Stderr, "%s: %d edits corrected (%s), %d told of (%s), %d left alone; %d reads of managed files saw %d that were half\n",
+	measured("%s: %d edits corrected (%s), %d told of (%s), %d left alone; %d reads of managed files saw %d that were half",
 		e.host.Release, e.done[corrected], spread(e.back), e.done[toldOf], spread(e.listed), e.done[leftAlone], reads, len(wrong))
 	for _, fault := range append(e.faults, wrong...) {
 		e.t.Error(fault)

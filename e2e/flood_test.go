@@ -4,7 +4,6 @@ package e2e
 
 import (
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -73,7 +72,7 @@ func TestFloodOfEventsLosesNoDrift(t *testing.T) {
 			}
 			used = s.daemonCPU(daemon) - used
 			peak := s.peakMemory(daemon)
-			fmt.Fprintf(os.Stderr, "%s: 20,000 events in %v (%s): %d ms of CPU, %.1f MB at most\n", h.Release, took, round.name, used, float64(peak)/(1<<20))
+			measured("%s: 20,000 events in %v (%s): %d ms of CPU, %.1f MB at most", h.Release, took, round.name, used, float64(peak)/(1<<20))
 			if used > mostCPUInFlood || peak > mostInFlood {
 				t.Errorf("%s: the daemon used %d ms of CPU and %d bytes", round.name, used, peak)
 			}
