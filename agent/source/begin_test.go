@@ -168,16 +168,7 @@ func TestPackMayBeginLate(t *testing.T) {
 // pullOverHTTP fetches into a directory over a network of its own.
 func pullOverHTTP(t *testing.T, dir string, dial func(context.Context, string, string) (net.Conn, error)) error {
 	t.Helper()
-	remote := Remote{URL: "http://server/repo.git", Branch: "main"}
-	at, err := remote.place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	from, err := newHTTPServer(remote, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer from.close()
+	from := serverOf(t, Remote{URL: "http://server/repo.git", Branch: "main"})
 	from.client.Transport.(*http.Transport).DialContext = dial
 	return pullFrom(t, from, dir)
 }

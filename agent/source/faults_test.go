@@ -278,15 +278,7 @@ func TestServerThatStallsIsGivenUpWithoutTheContext(t *testing.T) {
 			<-r.Context().Done()
 		})
 	})
-	at, err := remote.place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := newHTTPServer(remote, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.close()
+	server := serverOf(t, remote)
 	server.stall = 50 * time.Millisecond
 	if _, err := server.tip(t.Context()); !errors.Is(err, errStalled) || reasonOf(err) != Unreachable {
 		t.Errorf("got %v, want %v", err, errStalled)

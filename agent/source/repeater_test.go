@@ -127,6 +127,21 @@ func (s *scriptServer) counts() [3]int {
 	return [3]int{s.asked, s.greeted, s.connections}
 }
 
+// serverOf is the server of a remote, of which nothing was asked yet.
+func serverOf(t *testing.T, remote Remote) *httpServer {
+	t.Helper()
+	at, err := remote.place()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err := newHTTPServer(remote, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(server.close)
+	return server
+}
+
 func TestRepeatedLooks(t *testing.T) {
 	const volatile = "X-Request-Id: %s\r\n"
 	one, two := rawAnswer(firstTip, ""), rawAnswer(secondTip, "")
@@ -237,15 +252,7 @@ func TestRepeatedLookSendsTheTokenOfNow(t *testing.T) {
 	var token, sent string
 	remote := Remote{URL: s.url, Branch: "main", Auth: Auth{TokenFile: "/token", PlainHTTP: true,
 		Open: func(string) (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(token)), nil }}}
-	at, err := remote.place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := newHTTPServer(remote, at)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer server.close()
+	server := serverOf(t, remote)
 	for _, token = range []string{"first", "first", "second"} {
 		if err := server.repeats.prepare(server); err != nil {
 			t.Fatal(err)
@@ -303,15 +310,7 @@ func TestRefusedRepeatedLookReadsNoBody(t *testing.T) {
 
 func TestRepeatedLookReadsNoHeaderWithoutEnd(t *testing.T) {
 	r := &repeater{}
-	remote := Remote{URL: "http://git.example.test/r.git", Branch: "main"}
-	at, err := remote.place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := newHTTPServer(remote, at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := serverOf(t, Remote{URL: "http://git.example.test/r.git", Branch: "main"})
 	if err := r.prepare(server); err != nil {
 		t.Fatal(err)
 	}
@@ -405,15 +404,7 @@ func (s spoken) Close() error                { return nil }
 // Whatever a server answers first and next: the short way says what a parser says of the
 // second answer alone, or nothing.
 func TestRepeaterSaysWhatAParserSays(t *testing.T) {
-	remote := Remote{URL: "http://git.example.test/r.git", Branch: "main"}
-	at, err := remote.place()
-	if err != nil {
-		t.Fatal(err)
-	}
-	server, err := newHTTPServer(remote, at)
-	if err != nil {
-		t.Fatal(err)
-	}
+	server := serverOf(t, Remote{URL: "http://git.example.test/r.git", Branch: "main"})
 	say := func(r *repeater, text string) (tip, error) {
 		r.conn = spoken{text: strings.NewReader(text)}
 		got, err := r.exchange()
